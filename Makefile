@@ -1,4 +1,4 @@
-# SenseTIG: every target explains itself in `make help`.
+# SenseTIG: `make help` describes the targets.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards pictures reference docs diagrams engines lock lock-hashes clean e2e lab deploy images push-images clean-images
+.PHONY: help demo demo-stop demo-clean test unit bench chaos lint audit sbom dashboards pictures detector-pictures reference docs diagrams engines lock lock-hashes clean e2e lab deploy images push-images clean-images
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ e2e: $(VENV)/.ansible ## Boot three Debian machines and run the playbook on them
 lab: $(VENV)/.dev ## Run the collectors on a simulated board, camera and Raspberry Pi in QEMU (as root; minutes)
 	SENSETIG_LAB=1 $(BIN)/python -m pytest -rs tests/lab $(LAB)
 
-# What runs on a Pi; the rest of the checkout stays here.
+# The files for a Pi; the rest of the checkout stays here.
 DEPLOYED := collectors sensetig engines grafana influxdb mosquitto systemd telegraf
 SSH := ssh
 
@@ -119,6 +119,9 @@ pictures: $(VENV)/.dev ## Take the pictures of the README and the docs (needs Gr
 	@$(BIN)/sensetig engines telegraf influxd
 	$(BIN)/python -m tools.pictures $(PICTURES)
 
+detector-pictures: $(VENV)/.dev ## Draw the pictures of the detector's settings in the docs
+	$(BIN)/python -m tools.detector_pictures
+
 reference: $(VENV)/.dev ## Build the reference pages in docs and the variable tables of Ansible's roles
 	$(BIN)/sensetig reference
 	$(BIN)/python ansible/role_readmes.py
@@ -132,8 +135,8 @@ diagrams: $(VENV)/.dev ## Draw the diagrams of the documentation that have chang
 engines: $(VENV)/.demo ## Get Telegraf, InfluxDB and Grafana from the first source that serves
 	@$(BIN)/sensetig engines
 
-# The extras that each file in requirements/ pins with hashes. `make` installs the first three; each of the others is
-# what an installation with that extra needs.
+# The extras that each file in requirements/ pins with hashes. `make` installs the first three; each of the others has
+# the libraries for an installation with that extra.
 INSTALLED := camera sensehat emulator control vision mqtt nats outbox engines report calibration ansible enrolment debug
 EXTRAS_demo := build camera engines report
 EXTRAS_dev := build camera sensehat emulator dev docs
@@ -154,7 +157,7 @@ lock-hashes: ## Pin the versions in constraints.txt with their hashes (needs uv)
 clean: ## Remove the environment and everything built
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-# The two environments are one folder; a stamp records each installed set of packages.
+# Both environments are in one folder; a stamp records each installed set of packages.
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "SenseTIG needs Python 3.11 or later; $(PYTHON) is older: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }

@@ -17,11 +17,11 @@ printf '%s\n' "$checkout" "$(folder "$base")" > "$(folder "$development")/senset
 printf '#!%s\nfrom sensetig.__main__ import main\n\nmain(prog_name="sensetig")\n' "$development/bin/python" \
     > "$development/bin/sensetig"
 chmod 755 "$development/bin/sensetig"
-# The services may not write here, and would compile everything at each start.
+# The services may not write here, and would otherwise compile everything at each start.
 "$development/bin/python" -m compileall -q "$checkout/collectors" "$checkout/sensetig"
 
 ln -sfn "$development" "$link.new"
 mv -T "$link.new" "$link"
-# As patterns, since systemctl accepts patterns that match nothing.
+# As patterns, because systemctl accepts patterns that match nothing.
 systemctl try-restart 'telegraf.servic[e]' 'sensetig-camera.servic[e]'
 echo "$("$link/bin/sensetig" --version) runs from $checkout"

@@ -1,3 +1,3 @@
-"""What Telegraf runs on the Pi: one module (or package) a collector, found by its name."""
+"""The collectors, which Telegraf runs on the Pi: one module (or package) per collector, found by name."""
 
 __version__ = "0.1.0"

@@ -3,9 +3,9 @@
 adjtimex(2) returns the state that the time service (systemd-timesyncd, chrony, ntpd) has set; no request goes to the
 network. A Pi has no hardware clock: until it is synchronised its points carry wrong times.
 
-A sandbox may refuse adjtimex(2), even for reading (ProtectClock of systemd, a container without CAP_SYS_TIME). The
-clock is then synchronised if systemd-timesyncd has said so; otherwise it is not known to be, which timedatectl reports
-as "no" in the same place.
+A sandbox may deny adjtimex(2), even for reading (ProtectClock of systemd, a container without CAP_SYS_TIME). The clock
+then counts as synchronised if systemd-timesyncd has reported so; otherwise the state is unknown, which timedatectl
+reports as "no" under the same conditions.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Clock:
 
     Args:
         ask: queries the kernel. Raises OSError.
-        noted: whether the time service has noted that it has synchronised the clock since the start.
+        noted: whether the time service has recorded a synchronisation since boot.
         clock_ns: wall clock, the time of the point.
     """
 
@@ -80,7 +80,7 @@ class Clock:
         self._series = Series(CLOCK.name)
 
     def collect(self) -> list[Metric]:
-        """One point. Raises Unavailable where the kernel does not answer."""
+        """One point. Raises Unavailable if the kernel does not answer."""
         fields: dict[str, FieldValue]
         try:
             state = self._ask()
@@ -99,11 +99,36 @@ class Clock:
         return [Metric(self._series, fields, self._clock_ns())]
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: the collector holds no resources."""
+
+
+def own_clock(run_root: str = RUN_ROOT.default) -> Callable[[], bool]:
+    """Return a query for others: whether this machine's clock is known to be synchronised."""
+    import os
+
+    def noted() -> bool:
+        return os.path.exists(_note(run_root))
+
+    try:
+        ask = kernel()
+    except Unavailable:
+        return noted
+
+    def synchronised() -> bool:
+        try:
+            return not ask().status & STA_UNSYNC
+        except OSError:
+            return noted()
+
+    return synchronised
+
+
+def _note(run_root: str) -> str:
+    return f"{run_root}/systemd/timesync/synchronized"
 
 
 def kernel() -> Callable[[], ClockState]:
-    """Return a query of the kernel, which changes nothing. Raises Unavailable where there is no such call."""
+    """Return a query of the kernel, which changes nothing. Raises Unavailable if there is no such call."""
     import ctypes
     import os
 
@@ -137,8 +162,8 @@ def kernel() -> Callable[[], ClockState]:
 
 
 def create(context: Context) -> Polled:
-    """Return the collector. Raises Unavailable where the kernel cannot be queried."""
+    """Return the collector. Raises Unavailable if the kernel cannot be queried."""
     import os
 
-    noted = f"{context.values[RUN_ROOT]}/systemd/timesync/synchronized"
+    noted = _note(context.values[RUN_ROOT])
     return Clock(kernel(), lambda: os.path.exists(noted), context.clock_ns)

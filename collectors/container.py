@@ -1,8 +1,8 @@
 """The containers of an installation: running, healthy, restarts, memory and CPU, as Docker or Podman reports them.
 
-It reads the engine's HTTP interface at a Unix socket and changes nothing. A process with that socket controls the
+It reads the engine's HTTP API at a Unix socket and changes nothing. A process with access to that socket controls the
 engine, so there is no default: without the setting ``socket`` it emits nothing. docs/how-to/containers.md runs it as a
-service that has the socket alone, and delivers its lines from a spool.
+service with access to the socket only, and delivers its lines from a spool.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ INTERVAL_SECONDS = Setting(
 )
 SETTINGS: tuple[Setting[Any], ...] = (SOCKET, PROJECT, INTERVAL_SECONDS)
 
-#: The oldest version of Docker's interface that has all of this; Podman answers to it as well.
+#: The oldest version of Docker's API that has all of this; Podman supports it as well.
 _API = "/v1.40"
 
 _TIMEOUT_SECONDS = 10.0
@@ -61,7 +61,7 @@ _SERVICE_LABEL = "com.docker.compose.service"
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
-#: Takes a path of the interface; returns the decoded answer, or None where there is no such thing (any more).
+#: Takes a path of the API; returns the decoded response, or None if the object does not exist (any more).
 Get = Callable[[str], Any]
 
 
@@ -70,7 +70,7 @@ class EngineError(Exception):
 
 
 def engine(path: str) -> Get:
-    """A reader of the interface at a socket."""
+    """A reader of the API at a socket."""
     import socket
     from http.client import HTTPConnection, HTTPException
 
@@ -104,7 +104,7 @@ def engine(path: str) -> Get:
 
 
 def recorded(folder: str) -> Get:
-    """A reader of answers in files, each named after its path, with ``_`` for ``/``."""
+    """A reader of recorded responses in files, each named after its path, with ``_`` for ``/``."""
 
     def get(query: str) -> Any:
         name = query.partition("?")[0].strip("/").replace("/", "_") + ".json"
@@ -125,7 +125,7 @@ def _decoded(body: bytes, where: str) -> Any:
 
 
 def listed(answer: Any, project: str) -> list[str]:
-    """The ids of the containers of a project, from the list of all."""
+    """The ids of a project's containers, from the list of all."""
     found = []
     for entry in answer if isinstance(answer, list) else ():
         labels = _mapping(entry, "Labels")
@@ -137,9 +137,9 @@ def listed(answer: Any, project: str) -> list[str]:
 
 
 def measured(inspected: Any, stats: Any, now_ns: int) -> Metric | None:
-    """The point of a container, from its inspection and its statistics; None where it has no name.
+    """The point of a container, from its inspection and its statistics; None if it has no name.
 
-    A value that is missing, or of another kind than the interface declares, is left out.
+    A value that is missing or has an unexpected type is left out.
     """
     state, config = _mapping(inspected, "State"), _mapping(inspected, "Config")
     labels = _mapping(config, "Labels")
@@ -184,7 +184,7 @@ def _keep(fields: dict[str, FieldValue], name: str, value: Any) -> None:
 
 
 def _seconds(text: Any) -> float | None:
-    """Seconds since 1970 of a time as Go writes it, with up to nine digits behind the point."""
+    """Seconds since 1970 of a time in Go's format, with up to nine decimals."""
     from datetime import datetime
 
     match = _TIME.fullmatch(text) if isinstance(text, str) else None
@@ -201,8 +201,8 @@ class Containers:
     """Reports each container of the project, batch after batch.
 
     Args:
-        get: reads the engine's interface.
-        project: whose containers are reported.
+        get: reads the engine's API.
+        project: the project whose containers are reported.
         seconds: between two batches, or 0 for one.
         clock_ns: wall clock, nanoseconds since 1970.
         error: counts and reports a sentence.
@@ -218,7 +218,7 @@ class Containers:
         self._error = error
 
     def stream(self, wait: Wait) -> Iterator[Iterable[Metric]]:
-        """A batch each interval. An engine that does not answer is a counted error, and is asked again."""
+        """Yield a batch at each interval. An unavailable engine is a counted error, and is retried."""
         while True:
             yield self.batch()
             if not self._seconds or wait(self._seconds):
@@ -231,7 +231,7 @@ class Containers:
             for id in listed(self._get("/containers/json?all=1"), self._project):
                 inspected = self._get(f"/containers/{id}/json")
                 if inspected is None:
-                    continue  # removed meanwhile
+                    continue  # removed in the meantime
                 running = _mapping(inspected, "State").get("Running") is True
                 stats = self._get(f"/containers/{id}/stats?stream=false&one-shot=true") if running else None
                 metric = measured(inspected, stats, self._clock_ns())
@@ -242,7 +242,7 @@ class Containers:
         return found
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the collector holds no resources."""
 
 
 def create(context: Context) -> Streaming:

@@ -53,10 +53,10 @@ SIMULATED_SECONDS = Setting(
 )
 SETTINGS: tuple[Setting[Any], ...] = (BACKEND, DEVICE, SYS_ROOT, SIMULATED_SECONDS)
 
-#: Longest wait for an event; signals end it sooner.
+#: Maximum wait for an event; signals end it earlier.
 _PAUSE_SECONDS = 5.0
 
-#: How long the simulated joystick is held.
+#: Duration of a simulated press.
 _HELD_NS = 200_000_000
 
 
@@ -144,7 +144,7 @@ class LibraryStick:
     Args:
         library: the opened ``SenseStick``.
         simulated: whether it is the emulator's.
-        left: a file that the library does not remove.
+        left: a file that the library does not delete.
     """
 
     def __init__(self, library: Any, *, simulated: bool, left: str | None = None) -> None:
@@ -154,7 +154,7 @@ class LibraryStick:
 
     def events(self, wait: Wait) -> Iterator[Sequence[StickEvent]]:
         """Yield the events of the library, which does not block once its device can be read."""
-        # Neither library has a public descriptor to wait for; a contract test holds both to this name.
+        # Neither library has a public descriptor to wait for; a contract test checks this name in both.
         descriptor = self._library._stick_file.fileno()
         while not wait(_PAUSE_SECONDS, descriptor):
             yield [
@@ -170,7 +170,7 @@ class LibraryStick:
 
 
 class SimulatedStick:
-    """A joystick that is pushed in each direction in turn, forever; in a single batch, once in each."""
+    """A simulated joystick that is pressed in each direction in turn, forever; once in each for a single batch."""
 
     simulated = True
 
@@ -189,11 +189,11 @@ class SimulatedStick:
             pushed += 1
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is no device."""
 
 
 def create(context: Context, /) -> Collector:
-    """Return the collector on the backend of the settings.
+    """Return the collector with the configured backend.
 
     Raises:
         NotApplicable: the backend is ``auto``, and there is no board.

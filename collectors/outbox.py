@@ -1,7 +1,7 @@
-"""The outbox between Telegraf and InfluxDB: points that wait, and points that were stored, refused or damaged.
+"""The outbox between Telegraf and InfluxDB: waiting points, and points that were stored, refused or damaged.
 
-It reads the folder of the outbox, so that it reports waiting points also while the outbox does not run. On a hub it
-reports the receiver, too, which takes the points of other machines. docs/explanation/outbox.md describes both.
+It reads the folder of the outbox, so that it reports waiting points even while the outbox is not running. On a hub it
+also reports the receiver, which forwards the points of other machines. docs/explanation/outbox.md describes both.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ RECEIVER = Measurement(
     ),
 )
 
-#: What became of the points: Telegraf's counts (telegraf.d/telegraf.conf) and the outbox's in one measurement. A lost
-#: point is dropped, rejected, refused or damaged, and counted once.
+#: Outcomes of points: Telegraf's counts (telegraf.d/telegraf.conf) and the outbox's in one measurement. A lost point is
+#: dropped, rejected, refused or damaged, and counted once.
 DELIVERY = Measurement(
     "delivery",
     "What became of the points behind the collectors.",
@@ -105,12 +105,12 @@ _OUTBOX_STAGE = Series(DELIVERY.name, {"stage": "outbox"})
 
 
 class Waiting(NamedTuple):
-    """A waiting batch, as its file's name and size describe it.
+    """A waiting batch, as described by its file's name and size.
 
     Args:
-        number: rises by 1 from batch to batch.
-        points: points it was written with.
-        time_ns: when it was written, nanoseconds since 1970.
+        number: increases by 1 from batch to batch.
+        points: number of points written.
+        time_ns: time of the write, nanoseconds since 1970.
         size: bytes.
     """
 
@@ -126,7 +126,7 @@ class Waiting(NamedTuple):
 
 
 def scan(folder: str) -> list[Waiting]:
-    """The waiting batches, the oldest first. Raises OSError where the folder cannot be read."""
+    """The waiting batches, oldest first. Raises OSError if the folder cannot be read."""
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -136,13 +136,13 @@ def scan(folder: str) -> list[Waiting]:
             try:
                 size = entry.stat(follow_symlinks=False).st_size
             except FileNotFoundError:
-                continue  # delivered meanwhile
+                continue  # delivered in the meantime
             found.append(Waiting(int(match[1]), int(match[2]), int(match[3]), size))
     return sorted(found)
 
 
 def read_state(folder: str) -> dict[str, int | str] | None:
-    """The state file's values; empty where there is none yet, None where it is damaged. Raises OSError."""
+    """The state file's values; empty if there is none yet, None if it is damaged. Raises OSError."""
     try:
         with open(os.path.join(folder, STATE), "rb") as file:
             state = json.loads(file.read(_MAX_STATE_BYTES))
@@ -158,17 +158,17 @@ def read_state(folder: str) -> dict[str, int | str] | None:
 
 
 def read_totals(folder: str) -> dict[str, int] | None:
-    """The numbers in the state file; empty where there is none yet, None where it is damaged. Raises OSError."""
+    """The numbers in the state file; empty if there is none yet, None if it is damaged. Raises OSError."""
     state = read_state(folder)
     return None if state is None else {key: value for key, value in state.items() if isinstance(value, int)}
 
 
 class Outbox:
-    """Reports what waits in a folder, the totals, and what a receiver has passed on.
+    """Report the contents of a folder, the totals, and the points forwarded by a receiver.
 
     Args:
-        folder: of the outbox, or None where there is none.
-        receiver_folder: of the receiver, or None where there is none.
+        folder: of the outbox, or None if there is no outbox.
+        receiver_folder: of the receiver, or None if there is no receiver.
         clock_ns: wall clock, nanoseconds since 1970.
         refuse: counts an error.
     """
@@ -186,7 +186,7 @@ class Outbox:
         self._refuse = refuse
 
     def collect(self) -> Iterable[Metric]:
-        """One point for each. Raises Unavailable where a folder cannot be read."""
+        """One point for each. Raises Unavailable if a folder cannot be read."""
         now = self._clock_ns()
         if self._folder is not None:
             metric = self._outbox(self._folder, now)
@@ -227,11 +227,11 @@ class Outbox:
         return state
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the collector holds no resources."""
 
 
 def create(context: Context) -> Polled:
-    """The collector. Raises NotApplicable where this machine has no outbox."""
+    """The collector. Raises NotApplicable if this machine has no outbox."""
     folder, receiver_folder = (
         path if os.path.isdir(path) else None for path in (context.values[FOLDER], context.values[RECEIVER_FOLDER])
     )

@@ -1,12 +1,12 @@
 """Random data pushed straight to InfluxDB: the worked example of a collector of your own.
 
-A random walk and some noise, simulated and tagged so. With ``output = "telegraf"`` the points are printed, as those
-of every other collector are. With ``output = "influxdb"``, the default, this module is an application that writes to
-InfluxDB itself, in batches that influxdb-client retries while InfluxDB is away. Telegraf only starts it, asks for a
-point every second, and carries its ``collector`` self-metric.
+A random walk with noise, simulated and tagged accordingly. With ``output = "telegraf"`` the points are printed, as by
+every other collector. With ``output = "influxdb"``, the default, this module is an application that writes to InfluxDB
+itself, in batches that influxdb-client retries while InfluxDB is unreachable. Telegraf only starts it, requests a point
+every second, and stores its ``collector`` self-metric.
 
-The token comes from the variable SENSETIG_RANDOM_DATA_TOKEN or from the file that ``token_file`` names, never from an
-option, which would show it in the list of processes.
+The token comes from the variable SENSETIG_RANDOM_DATA_TOKEN or from the file in ``token_file``, never from an option,
+which would show it in the list of processes.
 """
 
 from __future__ import annotations
@@ -87,10 +87,10 @@ SETTINGS: tuple[Setting[Any], ...] = (
 
 TOKEN_VARIABLE = "SENSETIG_RANDOM_DATA_TOKEN"  # noqa: S105 - the variable's name
 
-#: Time for the last batch at the end, in seconds; Telegraf kills a process that takes longer than 5.
+#: Time limit for the last batch at the end, in seconds; Telegraf kills a process that takes longer than 5.
 CLOSE_SECONDS = 3.0
 
-#: Longest pause between two attempts, in seconds; the end of the process may have to wait for one.
+#: Maximum pause between two attempts, in seconds; the end of the process may have to wait for one.
 MAX_PAUSE_SECONDS = 5.0
 
 
@@ -122,18 +122,18 @@ class Printed:
         yield Metric(self._series, self._walk.step())
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 class Pushed:
-    """Writes a point for each request to InfluxDB itself; standard output gets none of them.
+    """Writes a point for each request directly to InfluxDB; none goes to standard output.
 
     influxdb-client collects the points into batches, and writes them on its own thread. Its callbacks run there;
     each sets plain attributes, which :meth:`collect` reads.
 
     Args:
         walk: makes the points.
-        series: their tags. Telegraf adds none to points that go past it.
+        series: their tags. Telegraf cannot add any to these points.
         client: the ``InfluxDBClient``.
         context: of the collector.
     """
@@ -151,7 +151,7 @@ class Pushed:
         self._api = None if context.once else self._batches(context.values)
 
     def collect(self) -> Iterable[Metric]:
-        """Queue one point, and report the fault until a batch gets through again."""
+        """Queue one point, and report an error until a batch succeeds again."""
         fields = {**self._walk.step(), "acknowledged_count": self._acknowledged}
         line = encode(Metric(self._series, fields, self._context.clock_ns()))
         if self._api is None:
@@ -169,9 +169,9 @@ class Pushed:
         return ()
 
     def close(self) -> None:
-        """Write the waiting points within CLOSE_SECONDS, and report those that are lost."""
+        """Write the waiting points within CLOSE_SECONDS, and report lost ones."""
         if self._api is not None:
-            self._closing = bool(self._trouble)  # a batch that is being retried gets no further attempt
+            self._closing = bool(self._trouble)  # a batch in retry gets no further attempt
             self._api.close()
             self._closing = True
             # The timer and the retries would keep the process alive.
@@ -207,7 +207,7 @@ class Pushed:
         )
 
     def _write_now(self, line: str) -> None:
-        """Write a single point. Raises Unavailable where InfluxDB does not store it."""
+        """Write a single point. Raises Unavailable if InfluxDB does not store it."""
         from influxdb_client.client.exceptions import InfluxDBError
         from influxdb_client.client.write_api import SYNCHRONOUS
         from urllib3.exceptions import HTTPError
@@ -248,7 +248,7 @@ def _count(batch: bytes) -> int:
 
 
 def check_settings(values: Values, environ: Mapping[str, str]) -> str:
-    """The token. Raises Unavailable for an address that is not one, and where there is no token."""
+    """The token. Raises Unavailable for an invalid address, or without a token."""
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url
 
@@ -281,7 +281,7 @@ def create(context: Context) -> Collector:
 
     from influxdb_client.client.influxdb_client import InfluxDBClient
 
-    # The library logs each failure in several lines; the one that is reported is enough.
+    # The library logs each failure in several lines; the reported sentence is sufficient.
     logging.getLogger("influxdb_client").addHandler(logging.NullHandler())
     client = InfluxDBClient(values[URL], token, org=values[ORGANISATION], timeout=4000)
     tags |= {"host": values[HOST] or context.host, "site": values[SITE]}

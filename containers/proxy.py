@@ -22,6 +22,8 @@ VARIABLES = {
     "proxy_key": "/run/credentials/tls.key",
     "proxy_authority": "/run/credentials/authority.crt",
     "proxy_revoked": "/run/credentials/revoked.crl",
+    # The camera's container has no HTTP control.
+    "proxy_camera_ports": [],
     # New Pis enrol at an installed hub only.
     "proxy_enrolment_port": 0,
 }

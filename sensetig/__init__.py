@@ -1,1 +1,1 @@
-"""What the operator runs: ``sensetig demo``, ``setup``, ``engines`` and the rest."""
+"""The operator's commands: ``sensetig demo``, ``setup``, ``engines`` and the rest."""

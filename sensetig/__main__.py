@@ -10,10 +10,10 @@ import click
 
 from collectors import __version__
 from sensetig import cli as commands
-from sensetig.errors import OperatorError
+from sensetig.errors import OperatorError, SiteError
 from sensetig.output import standard_output
 
-#: Command -> the extra of the package that brings its libraries; the others need the base alone.
+#: Command -> the extra of the package that provides its libraries; other commands need only the base package.
 _EXTRAS = {
     "calibrate": "calibration",
     "camera": "camera",
@@ -40,7 +40,7 @@ class Commands(click.Group):
         return sorted(module.name.replace("_", "-") for module in iter_modules(commands.__path__))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, or None where there is none."""
+        """The command of that name, or None if there is none."""
         if cmd_name not in self.list_commands(ctx):
             return None
         command = import_module(f"sensetig.cli.{cmd_name.replace('-', '_')}").command
@@ -48,15 +48,28 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what stops it is one sentence, and status 1."""
+        """Run a command; an error is printed as one sentence, with status 1."""
         try:
             return super().invoke(ctx)
         except OperatorError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(_with_links(str(error))) from None
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] in ("", "collectors", "sensetig"):
                 raise
             raise click.ClickException(_missing(ctx.invoked_subcommand or "", error.name or "")) from None
+
+
+def _with_links(message: str) -> str:
+    """The message with links to the pages of this installation's documentation."""
+    from sensetig import site
+    from sensetig.documentation import PAGE, linked
+
+    if not PAGE.search(message):
+        return message
+    try:
+        return linked(message, site.load().documentation_url)
+    except SiteError:  # the files in the checkout do as well
+        return message
 
 
 def _missing(command: str, library: str) -> str:

@@ -1,4 +1,4 @@
-"""Draws the detector's results, and derives advice on its settings."""
+"""Visualize the detector's results, and derive advice on its settings."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _PANEL, _LINE = 320, 40
 _WHITE, _RED, _GREY = (255, 255, 255), (60, 60, 255), (150, 150, 150)
 #: Minimum interval between two selected frames.
 _MIN_INTERVAL_SECONDS = 2.0
-#: Grid, across and down, in which motion is counted.
+#: Columns and rows of the grid used to count motion.
 _ACROSS, _DOWN = 4, 3
-#: Motion in more than this share of all frames is more than visits.
+#: Motion in more than this share of all frames is not caused by visits alone.
 _OFTEN = 0.5
 
 
@@ -38,7 +38,7 @@ class SampleSelector:
     """Keeps the frames with the most motion, and those with the most change that did not count as motion.
 
     Args:
-        max_samples: how many of each kind.
+        max_samples: maximum number of each kind.
         numbers: select the frames with these numbers instead.
     """
 
@@ -48,7 +48,7 @@ class SampleSelector:
         self._kept: dict[bool, list[tuple[float, Sample]]] = {True: [], False: []}
 
     def add(self, sample: Sample) -> None:
-        """Keep the frame if it shows more than one that is kept; copies the arrays that the detector reuses."""
+        """Keep the frame if it ranks above a kept one; copies the arrays that the detector reuses."""
         detection = sample.detection
         kept = self._kept[detection.moving and not self._numbers]
         if self._numbers:

@@ -1,4 +1,4 @@
-"""What all collectors declare, by measurement."""
+"""The declarations of all collectors, by measurement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collectors.core.schema import COLLECTOR, Measurement
 
 
 class Declared(NamedTuple):
-    """A measurement and the collectors that emit it; the runner's own has none."""
+    """A measurement and the collectors that emit it; none for the runner's own."""
 
     collectors: tuple[str, ...]
     measurement: Measurement
@@ -23,7 +23,7 @@ def collector_module(name: str) -> Module:
 
 
 def declared() -> dict[str, Declared]:
-    """Every measurement by its name, in the order of the catalogue; the runner's own last."""
+    """Every measurement by its name, in the order of the catalogue; the runner's own is last."""
     found: dict[str, Declared] = {}
     for name in catalogue():
         for measurement in collector_module(name).MEASUREMENTS:

@@ -1,10 +1,10 @@
-"""What stops a command: each error is one sentence for the operator, and ``sensetig`` prints it without a traceback."""
+"""The errors of commands: each is one sentence for the operator, which ``sensetig`` prints without a traceback."""
 
 from __future__ import annotations
 
 
 class OperatorError(Exception):
-    """A command cannot do what was asked. ``str()`` says what is wrong, where, and what to do; it holds no secret."""
+    """A command failed. ``str()`` gives the problem, its place and the remedy in one sentence, without any secret."""
 
 
 class SiteError(OperatorError):
@@ -24,19 +24,19 @@ class BackupError(OperatorError):
 
 
 class OutboxError(OperatorError):
-    """The outbox cannot work."""
+    """The outbox cannot run."""
 
 
 class SecurityError(OperatorError):
-    """A certificate, an enrolment or a credential cannot be made or revoked."""
+    """A certificate, an enrolment or a credential cannot be created or revoked."""
 
 
 class InfluxDBError(OperatorError):
-    """InfluxDB does not do what was asked.
+    """InfluxDB rejected a request or failed to handle it.
 
     Args:
         sentence: the message.
-        status: the HTTP status of its answer, or None where there is no answer.
+        status: the HTTP status of the response, or None without one.
     """
 
     def __init__(self, sentence: str, status: int | None = None) -> None:
@@ -45,24 +45,24 @@ class InfluxDBError(OperatorError):
 
 
 class NotAnswering(InfluxDBError):
-    """Nothing answers at the address."""
+    """No server responds at the address."""
 
 
 class CertificateNotTrusted(InfluxDBError):
-    """No authority that this machine trusts has signed the certificate, or it is another name's."""
+    """The certificate is not signed by an authority that this machine trusts, or has another name."""
 
 
 class TokenRefused(InfluxDBError):
-    """The token is not valid there, or lacks the permission."""
+    """The token is invalid, or lacks the permission."""
 
 
 class BucketMissing(InfluxDBError):
-    """There is no such bucket, or none that the token may see."""
+    """There is no such bucket, or the token cannot see it."""
 
 
 class NotInfluxDB(InfluxDBError):
-    """Another server answers at the address."""
+    """Another server responds at the address."""
 
 
 class RequestRefused(InfluxDBError):
-    """InfluxDB answers with another error status."""
+    """InfluxDB responds with another error status."""

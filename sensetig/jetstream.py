@@ -1,6 +1,6 @@
-"""``python -m sensetig.jetstream``: exit 0 where a NATS server needs a restart to store messages again.
+"""``python -m sensetig.jetstream``: exit with 0 if a NATS server needs a restart to store messages again.
 
-JetStream does not recover from a failed write, such as one on a full disk: it refuses all messages until the server
+JetStream does not recover from a failed write, such as one to a full disk: it rejects all messages until the server
 restarts. The timer `sensetig-nats-check` (``ansible/roles/nats``) runs this as the condition of a restart.
 """
 
@@ -21,13 +21,13 @@ SKIP = 1
 _TIMEOUT_SECONDS = 5.0
 _MAX_ANSWER_BYTES = 64 * 1024
 
-#: What /healthz says of a store that takes no more writes; older servers turn JetStream off then. A server that still
-#: recovers its streams says something else.
+#: Response of /healthz if the store accepts no writes; older servers disable JetStream then. A server that is still
+#: recovering its streams responds differently.
 _STUCK = re.compile(r"write error|not enabled|no space left", re.IGNORECASE)
 
 
 def error_of(url: str) -> str:
-    """What the server says is wrong; empty where it is well, or does not answer: then systemd restarts it by itself."""
+    """The error that the server reports; empty if it is healthy or does not answer (systemd restarts it then)."""
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/healthz", timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
             content = answer.read(_MAX_ANSWER_BYTES)
@@ -43,12 +43,12 @@ def error_of(url: str) -> str:
 
 
 def needs_restart(error: str, free: Callable[[], int], reserve_bytes: int) -> bool:
-    """Whether a restart helps: JetStream refuses messages, and its disk has room.
+    """Whether a restart helps: JetStream rejects messages, and its disk has space.
 
     Args:
         error: see :func:`error_of`.
         free: the free bytes of the disk.
-        reserve_bytes: less than this is no room.
+        reserve_bytes: minimum free space.
     """
     return bool(_STUCK.search(error)) and free() >= reserve_bytes
 

@@ -1,4 +1,4 @@
-"""Kinds of options, and the options that say where this installation is, which several commands have."""
+"""Option types, and the common options that locate the installation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class FiniteRange(click.FloatRange):
-    """A finite number within bounds. To click itself a NaN is within every bound, and infinity within an open one."""
+    """A finite number within bounds. click alone accepts NaN within any bounds, and infinity within an open one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number."""
@@ -45,7 +45,7 @@ class Duration(click.ParamType[float]):
 
 
 def recording_form(command: Command) -> Command:
-    """The options that describe the form of a recording, as the settings of the collector `sensehat` do."""
+    """Options for the format of a recording, like the settings of the collector `sensehat`."""
     for option in (
         click.option("--time-format", metavar="FORMAT", help="Format of its times, such as %d/%m/%Y %H:%M:%S."),
         click.option(
@@ -63,7 +63,7 @@ def recording_form(command: Command) -> Command:
 
 
 class SiteOption(click.Option):
-    """An option with one variable for every command; the variable of the command alone is deprecated."""
+    """An option with one variable for all commands; a command's own variable is deprecated."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """The value of the variable, or of the deprecated one, with a line on stderr."""
@@ -80,7 +80,7 @@ class SiteOption(click.Option):
 def site_option(
     name: str, variable: str, value: Callable[[Site], Any], shown: str, help: str, type: Any = None
 ) -> Callable[[Command], Command]:
-    """An option whose default is what :mod:`sensetig.site` knows."""
+    """An option whose default comes from :mod:`sensetig.site`."""
 
     def default() -> Any:
         from sensetig.site import load

@@ -1,4 +1,4 @@
-"""Standard output of the commands: text for any terminal, and one sentence where it cannot be written."""
+"""Standard output of the commands: text for any terminal, and one sentence if it cannot be written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _OutputError(Exception):
-    """Standard output cannot be written. Not an OSError, so that no command takes it for a fault of its own files."""
+    """Standard output cannot be written. Not an OSError, so that no command mistakes it for an error in its files."""
 
 
 class _StandardOutput(io.FileIO):
@@ -30,10 +30,10 @@ class _StandardOutput(io.FileIO):
 
 @contextmanager
 def standard_output() -> Iterator[None]:
-    """Replace characters that the terminal lacks, and end with one sentence and status 1 where a write fails."""
+    """Replace characters that the terminal lacks, and end with one sentence and status 1 if a write fails."""
     before = sys.stdout
     if before is not sys.__stdout__ or not isinstance(before, io.TextIOWrapper):
-        yield  # it is closed, or a caller collects the output
+        yield  # it is closed, or a caller captures the output
         return
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(_StandardOutput(before.fileno(), "wb", closefd=False)),

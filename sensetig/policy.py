@@ -1,7 +1,7 @@
 """Thresholds, liveness and "needs action": the one source for dashboards, alert rules, ``sensetig status`` and reports.
 
-Only plain values and pure functions, so that importing it costs nothing. A threshold is changed here;
-``make dashboards`` then writes the dashboards and alert rules that Grafana loads.
+It contains only plain values and pure functions, so importing it is cheap. Change a threshold here; ``make dashboards``
+then writes the dashboards and alert rules that Grafana loads.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Threshold(NamedTuple):
     """The values at which something needs a look, and at which it needs action.
 
     Args:
-        look: infinite where nothing short of action is worth a look.
-        act: infinite where no value calls for action.
-        falling: low values are the bad ones.
+        look: infinite if no value below *act* is worth a look.
+        act: infinite if no value needs action.
+        falling: low values are bad.
     """
 
     look: float = math.inf
@@ -33,7 +33,7 @@ class Threshold(NamedTuple):
     falling: bool = False
 
     def level(self, value: float) -> str:
-        """How urgent a value is.
+        """The urgency of a value.
 
         >>> DISK_PERCENT.level(79.9), DISK_PERCENT.level(80), DISK_PERCENT.level(90)
         ('good', 'look', 'act')
@@ -47,123 +47,123 @@ class Threshold(NamedTuple):
 
 
 def worst(levels: Iterable[str]) -> str:
-    """The most urgent of the levels; GOOD where there are none."""
+    """The most urgent of the levels; GOOD if there are none."""
     return min(levels, key=LEVELS.index, default=GOOD)
 
 
 # --- the machine ---------------------------------------------------------------------------------
 
-#: The processor. 60 °C is the soft limit of a Pi 3B+, which a Pi in a closed case reaches without any fault; every
-#: model throttles from 80 °C.
+#: The processor. 60 °C is the soft limit of a Pi 3B+, which a healthy Pi in a closed case reaches; every model
+#: throttles from 80 °C.
 PROCESSOR_CELSIUS = Threshold(65, 80)
 
-#: CPU in use. A Pi answers slowly from about nine tenths. A busy processor damages nothing and a compile keeps it
-#: busy for an hour, so no value calls for action.
+#: CPU in use. A Pi becomes slow from about 90 %. A busy processor damages nothing and a compiler keeps it busy for an
+#: hour, so no value needs action.
 CPU_PERCENT = Threshold(90)
 
-#: Memory that cannot be given back at once. From nine tenths on a Pi swaps to its card, then the kernel ends programs.
+#: Memory that cannot be reclaimed immediately. From 90 % on, a Pi swaps to its card; later the kernel kills programs.
 MEMORY_PERCENT = Threshold(75, 90)
 
-#: File systems. Writes fail when they are full; a fifth free leaves an SD card room for wear levelling and an owner
+#: File systems. Writes fail when they are full; with 20 % free, an SD card can still level its wear, and the owner has
 #: some weeks.
 DISK_PERCENT = Threshold(80, 90)
 
-#: Days until a file system is full, at the pace of a report's whole period: action while there is time to act, and a
-#: look within the month that passes between two reports at most.
+#: Days until a file system is full, at the rate of a report's whole period: action while there is time to act, and a
+#: look within a month, the longest time between two reports.
 DISK_DAYS_LEFT = Threshold(30, 3, falling=True)
 
-#: The alert looks at the pace of hours, which a single copy changes: only a disk that is full within a day counts.
+#: The alert uses the rate of hours, which a single copy changes: only a disk that is full within a day counts.
 DISK_ALERT_DAYS = 1
 
 #: Swap in use. Some is normal; much of it on an SD card is slow and wears the card.
 SWAP_PERCENT = Threshold(25, 60)
 
-#: Load per core. Above 1 processes wait for a core.
+#: Load per core. Above 1, processes wait for a core.
 LOAD_PER_CORE = Threshold(0.8, 1.5)
 
-#: Wi-Fi signal. From -67 dBm up video works, below -75 dBm links break.
+#: Wi-Fi signal. Video works at -67 dBm and above; links break below -75 dBm.
 WIFI_DBM = Threshold(-67, -75, falling=True)
 
-#: Used life of an eMMC, in percent of its maker's promise. It reports in steps of ten.
+#: Used life of an eMMC, in percent of its rated life. It is reported in steps of ten.
 CARD_LIFE_PERCENT = Threshold(80, 90)
 
-#: An eMMC's spare blocks (pre-EOL): 2 is 80 % used, 3 is 90 %. Used ones do not come back, and the end is read-only.
+#: An eMMC's spare blocks (pre-EOL): 2 is 80 % used, 3 is 90 %. At the end of its life it becomes read-only.
 CARD_PRE_EOL = Threshold(act=2)
 
-#: A machine that started less than this ago is worth a look: the start may be an unexpected one.
+#: A more recent start is worth a look, because it may be unexpected.
 RECENT_START_SECONDS = 3600
 
-#: What must not happen at all, such as lost points.
+#: Events that must not happen at all, such as lost points.
 NEVER = Threshold(act=1)
 
-#: What may happen now and then, such as a refused reading after a start.
+#: Events that may happen occasionally, such as a rejected reading after a start.
 SELDOM = Threshold(1, 10)
 
-#: InfluxDB's memory: on a Pi with 4 GB a quarter of it leaves room for Grafana and Telegraf.
+#: InfluxDB's memory: a quarter of 4 GB on a Pi leaves enough for Grafana and Telegraf.
 INFLUXDB_BYTES = Threshold(1e9, 2e9)
 
-#: Series of a bucket: memory and query times grow with them; a fleet of a hundred Pis has some 10,000.
+#: Series of a bucket: memory and query times grow with their number; a fleet of a hundred Pis has some 10,000.
 INFLUXDB_SERIES = Threshold(100_000, 1_000_000)
 
-#: The least fill of Telegraf's buffer over a quarter of an hour. One that works empties now and then.
+#: Minimum fill of Telegraf's buffer over a quarter of an hour. A working buffer is empty at times.
 BUFFER_PERCENT = 10
 
 #: Age of the oldest point that waits for InfluxDB, in seconds: a restart of the hub takes minutes, an outage longer.
 WAITING_SECONDS = Threshold(900, 3600)
 
-#: How long lost points need action, in seconds. They cannot be recovered; what lost them is repaired or goes on.
+#: How long lost points need action, in seconds. They cannot be recovered; the cause is repaired or continues.
 LOSS_SECONDS = 86_400
 
-#: Days until a certificate ends. A timer renews it 60 days before, so fewer than 30 mean that the renewal fails.
+#: Days until a certificate expires. A timer renews it 60 days before, so fewer than 30 mean that the renewal fails.
 CERTIFICATE_DAYS = Threshold(30, 7, falling=True)
 
-#: Restarts of a service since the machine has started: some follow from an upgrade or an engine that starts slowly.
+#: Restarts of a service since boot: some are due to an upgrade or to an engine that starts slowly.
 RESTARTS = Threshold(5)
 
-#: Fill of the outbox: at the pace that filled four fifths of it there is time left to act.
+#: Fill of the outbox: time is left to act at the rate that has filled 80 % of it.
 OUTBOX_PERCENT = 80
 
 # --- the air -------------------------------------------------------------------------------------
 
-#: Room temperature for people at rest, in °C: from the first value on comfortable, from the second warm, from the
-#: third hot.
+#: Room temperature for people at rest, in °C: comfortable from the first value, warm from the second, hot from the
+#: third.
 ROOM_CELSIUS = (18, 26, 32)
 
-#: Relative humidity for people, wood and paper, in percent: below the first value dry, from the second damp; from the
-#: third mould grows.
+#: Relative humidity for people, wood and paper, in percent: dry below the first value, damp from the second, risk of
+#: mould from the third.
 HUMIDITY_PERCENT = (30, 60, 70)
 
-#: Dew point in °C: from the first value on comfortable, from the second the air feels close, from the third oppressive.
+#: Dew point in °C: comfortable from the first value, humid from the second, oppressive from the third.
 DEW_POINT_CELSIUS = (5, 16, 21)
 
-#: Air temperatures that are safe for people and equipment, in °C; outside of them there is an alert.
+#: Air temperatures that are safe for people and equipment, in °C; values outside raise an alert.
 AIR_LIMITS_CELSIUS = (0, 40)
 
-#: How far pressure changes over three hours, in hPa: steady below the first value, then slowly; from the last but one
-#: quickly, from the last very rapidly. The classes of the Met Office's marine forecasts:
+#: Change of pressure over three hours, in hPa: steady below the first value, then slow; quick from the second to last,
+#: very rapid from the last. The classes of the Met Office's marine forecasts:
 #: https://www.metoffice.gov.uk/weather/guides/coast-and-sea/glossary (pressure tendency).
 PRESSURE_TENDENCY_HPA = (0.1, 1.5, 3.5, 6.0)
 
 # --- liveness ------------------------------------------------------------------------------------
 
-#: Silence after which a device is late and offline, at the least: six and sixty of Telegraf's default intervals, so
-#: that a restart or a slow link is late at most.
+#: Minimum silence after which a device is late and offline: six and sixty of Telegraf's default intervals, so that a
+#: restart or a slow link causes at most "late".
 LATE_SECONDS, OFFLINE_SECONDS = 60, 600
 
-#: The same in intervals of the device, which holds where it is longer; as in `device_state`.
+#: The same in intervals of the device, used if it is longer; as in `device_state`.
 LATE_INTERVALS, OFFLINE_INTERVALS = 3, 10
 
-#: Against the interval, silence counts in full steps of these. InfluxQL has no arithmetic with the time of a point,
-#: so a query can only ask whether there is one within a fixed span, and each span costs.
+#: Silence is compared with the interval in full steps of these. InfluxQL cannot calculate with the time of a point, so
+#: a query can only ask whether there is one within a fixed span, and each span costs time.
 SILENCE_STEPS = (60, 600, 3600, 21600, 172800)
 
-#: A device that has been silent for longer is not listed.
+#: A device with a longer silence is not listed.
 FORGOTTEN_DAYS = 7
 
-#: How far back points are kept, and so how long the alert knows a machine: the retention of the bucket raw.
+#: Retention of points, and so how long the alert knows a machine: that of the bucket raw.
 KNOWN_DAYS = 30
 
-#: A silence is a gap in charts and an outage in reports from here on.
+#: Minimum length of a silence that is a gap in charts and an outage in reports.
 GAP_SECONDS = 120
 
 #: The share of a report's period without data that needs action.
@@ -171,7 +171,7 @@ OUTAGE_PERCENT = Threshold(look=0, act=5)
 
 
 def full_steps(silent_seconds: float) -> int:
-    """Silence in full steps.
+    """Silence rounded down to full steps.
 
     >>> full_steps(59), full_steps(60), full_steps(1799)
     (0, 60, 600)
@@ -191,8 +191,8 @@ def liveness(
 
     Args:
         now_seconds, seen_seconds: since 1970; when it was last heard.
-        interval_seconds: the learned interval between its samples; None where there is none.
-        late_seconds, offline_seconds: silence before which it is neither, whatever its interval is.
+        interval_seconds: the learned interval between its samples; None if there is none.
+        late_seconds, offline_seconds: minimum silence for late and offline, whatever the interval.
 
     >>> liveness(1000, 941), liveness(1000, 940), liveness(1000, 400)
     ('online', 'late', 'offline')
@@ -208,24 +208,24 @@ def liveness(
     return ONLINE
 
 
-#: How urgent a state of liveness is.
+#: Urgency of each state of liveness.
 LIVENESS_LEVELS = {OFFLINE: ACT, LATE: LOOK, ONLINE: GOOD}
 
 # --- two machines under one name -----------------------------------------------------------------
 
-#: Each start of a machine has a random number (`system.boot_number`). A restart changes it once; two machines that
+#: Each boot of a machine has a random number (`system.boot_number`). A restart changes it once; two machines that
 #: report under one name change it with every other point. More changes within the window are not restarts.
 NAME_CLASH_CHANGES, NAME_CLASH_SECONDS = 4, 900
 
 # --- services of systemd ----------------------------------------------------------------------------
 
-#: The condition in InfluxQL of a point of a service that is down: it has failed, waits for its restart, or has ended
-#: after it was active. A job that a timer starts is inactive between its runs and starting in one, and never active.
+#: The InfluxQL condition for a point of a service that is down: it has failed, waits for its restart, or has ended
+#: after it was active. A job started by a timer is inactive between its runs and activating during one, never active.
 SERVICE_DOWN = '"active_code" = 3 OR "sub_code" = 13 OR ("active_code" > 0 AND "active_enter_timestamp_us" > 0)'
 
 # --- fields and conditions --------------------------------------------------------------------------------
 
-#: Fields whose newest point shows when a device was last heard: any one of them does.
+#: Fields whose latest point shows when a device last reported; any one of them suffices.
 SIGNS_OF_LIFE = (
     ("system", "uptime"),
     ("collector", "up"),
@@ -234,8 +234,8 @@ SIGNS_OF_LIFE = (
     ("random_data", "value"),
 )
 
-#: File systems in memory and read-only images: always full or never, so they say nothing of a disk.
+#: File systems in memory and read-only images: always full or never, so irrelevant for a disk.
 NO_DISKS = ("tmpfs", "devtmpfs", "squashfs", "overlay", "ramfs", "iso9660")
 
-#: The condition in InfluxQL that leaves them out.
+#: The InfluxQL condition that excludes them.
 DISKS_ONLY = f'"fstype" !~ /^({"|".join(NO_DISKS)})$/'

@@ -1,12 +1,12 @@
-"""Where this installation is: addresses, names and files, each from the first place that has it.
+"""The installation: addresses, names and files, each from the first source that has it.
 
 1. the option of the command,
 2. the environment variable, which is the same for every command,
 3. ``/etc/sensetig``: ``site.toml``, which the playbook writes on each machine (names and paths, no secrets),
 4. the user's state folder, where ``sensetig setup`` keeps tokens without root.
 
-Options and variables are resolved by :mod:`sensetig.options`; this module reads the rest, checks addresses and reads
-secrets.
+Options and variables are resolved by :mod:`sensetig.options`; this module reads the other sources, validates addresses
+and reads secrets.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: The folder that holds ``etc``.
 TOP = Path("/")
 
-#: The folder of settings of an installed machine, and the file in it that this module reads.
+#: The settings folder of an installed machine, and the file in it that this module reads.
 ETC, FILE = "etc/sensetig", "site.toml"
 
 #: The state of services whose user has no home.
@@ -41,10 +41,11 @@ class Site(NamedTuple):
 
     Args:
         tokens: folder with ``operator.token``, ``telegraf.token`` and ``grafana.token``.
-        ca_file: certificates that are trusted besides the system's, or None.
+        ca_file: certificates to trust in addition to the system's, or None.
         grafana_password_file: file with the password of ``grafana_admin``, or None.
         live_tokens: folder with the token for live points.
-        hub: the machine that has the tokens, where this one is none; or empty.
+        documentation_url: the address of the documentation site; empty if there is none.
+        hub: the machine that has the tokens, if it is another one; or empty.
     """
 
     influxdb_url: str = "http://127.0.0.1:8086"
@@ -56,11 +57,12 @@ class Site(NamedTuple):
     grafana_admin: str = "admin"
     grafana_password_file: Path | None = None
     live_tokens: Path = Path("live")
+    documentation_url: str = ""
     hub: str = ""
 
     @property
     def read_token_file(self) -> Path:
-        """The file of the token that may read every bucket."""
+        """The file of the token with read permission for every bucket."""
         return self.tokens / READ_TOKEN
 
 
@@ -68,7 +70,7 @@ _PATHS = ("tokens", "ca_file", "grafana_password_file", "live_tokens")
 
 
 def load(top: Path | None = None, state: Path | None = None) -> Site:
-    """Read what is known of this installation.
+    """Load the description of this installation.
 
     Args:
         top: the folder that holds ``etc``; None is :data:`TOP`.
@@ -88,7 +90,7 @@ def load(top: Path | None = None, state: Path | None = None) -> Site:
     site = Site(tokens=state / "tokens", live_tokens=state / "live")
     url = _text(folder / "influxdb-url")
     if url is not None:
-        # A hub that an older playbook has installed: the other paths are where the playbook has always put them.
+        # A hub installed by an older playbook: the other paths are the playbook's original ones.
         site = site._replace(
             influxdb_url=url.strip(),
             tokens=folder / "tokens",
@@ -100,7 +102,7 @@ def load(top: Path | None = None, state: Path | None = None) -> Site:
 
 
 def _described(site: Site, text: str, path: Path) -> Site:
-    """The site with what a ``site.toml`` says; keys of newer versions are ignored. Raises SiteError."""
+    """The site with the values of a ``site.toml``; keys of newer versions are ignored. Raises SiteError."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -117,7 +119,7 @@ def _described(site: Site, text: str, path: Path) -> Site:
 
 
 def _text(path: Path) -> str | None:
-    """The text of a file of the installation; None where there is none. Raises SiteError."""
+    """The text of a file of the installation; None if there is none. Raises SiteError."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
@@ -130,15 +132,15 @@ def _text(path: Path) -> str | None:
 
 
 def checked_url(url: str, server: str, example: str) -> str:
-    """The address of a server without a slash at its end.
+    """Validate a server's address, and remove its trailing slash.
 
     Args:
         url: as given.
-        server: what it is of, such as ``InfluxDB``.
-        example: an address of the right form.
+        server: its name for messages, such as ``InfluxDB``.
+        example: a valid address.
 
     Raises:
-        SiteError: it is not an http or https address, or a user or a password is in it, which would be printed.
+        SiteError: it is not an http or https address, or contains a user or a password, which would be printed.
     """
     try:
         parts = urlsplit(url.strip())
@@ -168,7 +170,7 @@ def redacted(url: str) -> str:
 
 
 def tls_context(ca_file: Path | None, identity: tuple[Path, Path] | None = None) -> SSLContext:
-    """The authorities that are trusted: the system's, those of this installation, and those of a file.
+    """A TLS context that trusts the system's authorities, those of this installation, and those in a file.
 
     Args:
         ca_file: certificates of further authorities.
@@ -186,7 +188,7 @@ def tls_context(ca_file: Path | None, identity: tuple[Path, Path] | None = None)
             context.load_verify_locations(ca_file)
         path = None
         trust_installation(context)
-    except OSError as error:  # ssl.SSLError is one, too
+    except OSError as error:  # including ssl.SSLError
         raise SiteError(
             f"the certificates in {path or error.filename} cannot be read: {error.strerror or error}"
         ) from None
@@ -205,7 +207,7 @@ def read_token(path: Path, name: str = "the token file") -> str:
 
     Args:
         path: the file.
-        name: what it is, for messages.
+        name: its description for messages.
 
     Raises:
         SiteError: the file cannot be read, others may read it, or it holds no token.
@@ -221,7 +223,7 @@ def read_password(path: Path, name: str = "the password file") -> str:
 
 
 def _check_readable(path: Path, name: str) -> None:
-    """Raise SiteError, with what to do, where the reason is this user or this machine."""
+    """Raise SiteError with a remedy if the cause is this user or this machine."""
     try:
         with path.open("rb"):
             return

@@ -19,7 +19,7 @@ from collectors.core.line_protocol import (
     clean_string,
 )
 
-#: Anything that a Python string may hold, with what is special to line protocol more often than by chance.
+#: Any Python string, with an increased share of characters that are special in line protocol.
 TEXTS = st.text(st.one_of(st.sampled_from('\\, ="#\n\r\t\x00\u2028\ud800'), st.characters()), max_size=12)
 NAMES = TEXTS.filter(bool)
 TAG_KEYS = NAMES.filter(lambda key: key not in RESERVED_TAGS)
@@ -34,9 +34,9 @@ METRICS = st.builds(
 
 
 def carried(metric: Metric) -> Metric | None:
-    """What is left of a metric on its way through a line, or None when no field is.
+    """The metric after a round trip through a line, or None if no field remains.
 
-    Of two fields whose names line protocol spells alike, the one that is spelled as it is stays.
+    Of two fields whose names are equal in line protocol, the one with the unmodified name is kept.
     """
     fields: dict[str, FieldValue] = {}
     for key, value in metric.fields.items():

@@ -29,7 +29,7 @@ SHARED = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--regenerate``, which rewrites the expected output of the golden cases, and ``--serial``."""
-    parser.addoption("--regenerate", action="store_true", help="write the expected output of the golden cases anew")
+    parser.addoption("--regenerate", action="store_true", help="rewrite the expected output of the golden cases")
     parser.addoption(
         "--serial",
         choices=("with", "without", "only"),

@@ -115,12 +115,12 @@ def seconds(text: str) -> int:
 def variables(
     dashboard: Mapping[str, Any], range_seconds: int, ask: Callable[[str], list[str]], *, host: str = ""
 ) -> dict[str, str]:
-    """Each variable's value as a fresh visitor has it: what is chosen in the JSON, or else the first on offer.
+    """Each variable's value for a new visitor: the current value in the JSON, or else the first option.
 
     Args:
         range_seconds: length of the time range, which the automatic interval follows.
-        ask: runs a variable's query and gives the values on offer.
-        host: the device that the visitor has chosen, which has to be on offer.
+        ask: runs a variable's query and returns the options.
+        host: the device that the visitor has chosen; it must be among the options.
     """
     chosen: dict[str, str] = {}
     for variable in dashboard["templating"]["list"]:
@@ -147,12 +147,12 @@ def variables(
 
 
 def bucket_marks(interval: str) -> Mapping[str, str]:
-    """What the hidden variables hold at that resolution."""
+    """The values of the hidden variables at that resolution."""
     return buckets.OF_POINTS if seconds(interval) < seconds(buckets.FROM) else buckets.OF_HOURS
 
 
 def escaped(text: str) -> str:
-    """The text as it is put into a regular expression."""
+    """The text, escaped for a regular expression."""
     return re.sub(r"[\\^$*+?.()|\[\]{}/]", r"\\\g<0>", text)
 
 
@@ -184,7 +184,7 @@ def flux_names(query: str) -> tuple[set[str], set[str]]:
     """The measurements that a Flux query reads, and the fields and tags that it names."""
     measurements = set(re.findall(r'r\._measurement == "([^"]+)"', query))
     named = set(re.findall(r"\br\.([a-z]\w*)", query)) | set(re.findall(r'r\._field == "([^"]+)"', query))
-    # What the query itself makes: a column that it adds, and the time that has passed.
+    # Columns that the query itself creates: added ones, and the elapsed time.
     made = set(re.findall(r"\{ ?r with (\w+):", query)) | ({"elapsed"} if "|> elapsed(" in query else set())
     return measurements, named - made
 
@@ -195,7 +195,7 @@ def names(query: str) -> tuple[set[str], set[str]]:
         both = [names(line.partition(" ")[2]) for line in query.splitlines()]
         return set().union(*(each[0] for each in both)), set().union(*(each[1] for each in both))
     bare = re.sub(r"/\^.*?\$/", "", query)
-    # What the bucket of hours has of a field is called after it.
+    # A field's columns in the hourly bucket are named after the field.
     bare = re.sub(r'__(min|max|count)"', '"', bare.replace('"hourly"..', ""))
     # What an innermost SELECT names is read from a measurement; outside of it a name may be one that was given before.
     innermost = re.compile(r'SELECT ((?:(?!SELECT).)*?) FROM "([^"]+)"')

@@ -1,6 +1,6 @@
-"""A fleet of devices as lines of line protocol: what the tests of dashboards, and the bench, fill an InfluxDB with.
+"""A fleet of devices as line protocol: test data for the dashboards and the benchmarks.
 
-The devices are made up, and each has one thing to show; what they write is what the collectors declare.
+The devices are invented, and each demonstrates one condition; their measurements are those of the collectors.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ class Device(NamedTuple):
     """One device.
 
     Args:
-        name: its host name, or what the gateway calls it.
-        site: where it stands.
+        name: its host name, or its name at the gateway.
+        site: its location.
         silent_seconds: how long ago it last wrote.
-        status: what the state of its telemetry says.
-        started_seconds, deployed_seconds: how long ago it started, and got its version.
-        retired: whether it was taken out of service.
-        gateway: whether it is known through a hub only, and runs no collectors itself.
+        status: the status in its telemetry state.
+        started_seconds, deployed_seconds: seconds since its start, and since its version was deployed.
+        retired: whether it was decommissioned.
+        gateway: whether it is known only through a hub, and runs no collectors itself.
         outdoors: the temperature of another sensor, in °C.
         interval_seconds: time between its samples.
         twin: whether another machine reports under the same name.
-        air: the temperatures that its Sense HAT tells, as the fields are called between ``temperature_`` and
+        air: the temperatures from its Sense HAT, by the part of the field's name between ``temperature_`` and
             ``_celsius``.
     """
 
@@ -59,7 +59,7 @@ class Device(NamedTuple):
     twin: bool = False
 
 
-#: One device for each thing that can be wrong, beside some that are well.
+#: One device for each fault, and some healthy ones.
 DEVICES = (
     Device("pi-attic", celsius=71.4, cpu_percent=64, air={"raw": 33.9, "compensated": 28.3}),
     Device("pi-barn", "farm", silent_seconds=5 * 3600, status="late", version="0.1.3"),
@@ -89,7 +89,7 @@ def written(devices: Iterable[Device], begin: float, end: float, step: float) ->
 
 
 def at(device: Device, now: float, end: float) -> Iterator[Metric]:
-    """What a device writes at a time, where the last time that anything is written is *end*."""
+    """The metrics that a device writes at *now*; *end* is the time of the last write of all."""
 
     def point(measurement: str, fields: Mapping[str, FieldValue], /, **tags: str) -> Metric:
         host = "hub" if device.gateway else device.name

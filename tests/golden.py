@@ -1,4 +1,4 @@
-"""What a golden case is, and what is compared of its output.
+"""Golden cases: their format, and the comparison of their output.
 
 A case is a folder ``tests/cases/<collector>/<case>/`` with ``case.toml`` in it::
 
@@ -9,14 +9,14 @@ A case is a folder ``tests/cases/<collector>/<case>/`` with ``case.toml`` in it:
     status = 0                         # the exit status
     needs = ["cv2"]                    # Python modules without which the case is skipped
 
-``settings.toml`` beside it is the settings file of the run. In an argument or in the environment, ``{data}`` is
-the folder of the recordings (the case is skipped where there is none), and ``{tree}`` a fresh folder with the
-files of the case's ``tree.txt`` (see tests/trees.py). ``expected.out`` is what the collector prints, and
-``expected.err``, which is absent where nothing is said, its errors.
+``settings.toml`` in the same folder is the settings file of the run. In an argument or in the environment, ``{data}``
+is the folder of the recordings (the case is skipped if it is missing), and ``{tree}`` a new folder with the files of
+the case's ``tree.txt`` (see tests/trees.py). ``expected.out`` is the collector's output, and ``expected.err``, which is
+absent if there is none, its errors.
 
-What differs from run to run is written as ``*`` by the patterns of ``volatile.toml``: ``measurement/name``
-for the value of a tag or a field, ``measurement/time`` for the time, each with the wildcards of fnmatch.
-A line whose tags are masked stands for all lines that look the same once masked.
+Values that differ between runs are written as ``*`` by the patterns of ``volatile.toml``: ``measurement/name`` for the
+value of a tag or a field, ``measurement/time`` for the time, each with the wildcards of fnmatch. A line with masked
+tags matches all lines that are equal once masked.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Case(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a run printed, and how it ended."""
+    """The output and exit status of a run."""
 
     out: str
     err: str
@@ -124,7 +124,7 @@ def prepare(case: Case, scratch: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def run(case: Case, scratch: Path) -> Outcome:
-    """Run the case's collector in a process of its own.
+    """Run the case's collector in a separate process.
 
     Args:
         scratch: an empty folder for the case's tree.
@@ -166,7 +166,7 @@ def mask(metrics: Sequence[Metric], patterns: Sequence[str]) -> Iterator[str]:
 
 
 def _one(key: str, value: FieldValue) -> str:
-    """One field as it stands in a line."""
+    """One field in line protocol."""
     series = Series("one")
     return encode(Metric(series, {key: value})).removeprefix(series.prefix)
 

@@ -1,4 +1,4 @@
-"""A week of one Raspberry Pi as line protocol, with what a report has to find in it: gaps, low voltage, motion."""
+"""A week of one Raspberry Pi as line protocol, with events that a report must find: gaps, low voltage, motion."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ DAY = 24 * HOUR
 #: Silent from the beginning of the third day at 02:00 for three hours, in seconds since the week's begin.
 SILENCE = (2 * DAY + 2 * HOUR, 2 * DAY + 5 * HOUR)
 
-#: The hour of the fifth day in which the supply was too weak.
+#: The hour of under-voltage, on the fifth day.
 WEAK = (4 * DAY + 14 * HOUR, 4 * DAY + 15 * HOUR)
 
-#: When the device was started anew: after its silence.
+#: Time of the device's restart: after its silence.
 RESTART = SILENCE[1]
 
-#: Motion events, one every so many seconds.
+#: Seconds between motion events.
 EVENT_EVERY = 3 * HOUR
 
 GIB = 1024**3

@@ -1,7 +1,7 @@
-"""Golden cases: what each collector prints, compared with what was agreed on.
+"""Golden cases: each collector's output, compared with the expected output.
 
-``pytest tests/test_cases.py --regenerate`` writes the expected output anew; the diff then shows what a change
-does to the metrics.
+``pytest tests/test_cases.py --regenerate`` writes the expected output; the diff then shows how a change affects the
+metrics.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def test_every_folder_of_a_case_has_its_case_file_and_its_expected_output() -> N
     assert lacking == [], "run the golden cases once with --regenerate"
 
 
-def test_every_pattern_of_what_is_volatile_belongs_to_a_collector_that_has_cases() -> None:
+def test_every_volatile_pattern_belongs_to_a_collector_with_cases() -> None:
     document = tomllib.loads((CASES / "volatile.toml").read_text(encoding="utf-8"))
     assert set(document) - {"common"} <= {case.collector for case in ALL}
 

@@ -1,13 +1,13 @@
 r"""Small trees of files, such as a board's sysfs and procfs, each written down in one text.
 
-A line is a file or a link; blank lines and lines that begin with ``#`` are passed over::
+A line is a file or a link; blank lines and lines that begin with ``#`` are ignored::
 
     sys/class/hwmon/hwmon0 -> ../../devices/virtual/thermal/thermal_zone0/hwmon0
     sys/devices/virtual/thermal/thermal_zone0/hwmon0/name = cpu_thermal\n
     proc/net/wireless =
     | the lines of a longer file follow, each behind a bar and a space
 
-``\n``, ``\0`` and ``\\`` stand for a line break, a NUL and a backslash.
+``\n``, ``\0`` and ``\\`` represent a line break, a NUL and a backslash.
 """
 
 from __future__ import annotations

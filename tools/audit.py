@@ -23,13 +23,13 @@ _GOVULNCHECK = "golang.org/x/vuln/cmd/govulncheck@v1.1.4"
 
 
 class Check(NamedTuple):
-    """A program that compares what is pinned with a database.
+    """A program that checks the pinned versions against a database.
 
     Args:
         name: of the program.
-        database: the address that it reads.
-        command: how it is started.
-        folder: where it is started.
+        database: the address of the database.
+        command: its command line.
+        folder: its working directory.
     """
 
     name: str
@@ -81,7 +81,7 @@ def audit(wanted: Iterable[Check], say: Callable[[str], None], answers: Callable
 def main() -> None:
     """Check the pinned libraries for known vulnerabilities."""
     if failed := audit(checks(), click.echo):
-        raise click.ClickException(f"{failed} of the checks above failed; update what they name with `make lock`")
+        raise click.ClickException(f"{failed} of the checks above failed; update the libraries with `make lock`")
 
 
 if __name__ == "__main__":

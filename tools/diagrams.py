@@ -1,8 +1,8 @@
 """Draw the diagrams of the documentation: ``python -m tools.diagrams``.
 
 A diagram is a fenced block ``mermaid`` in a page, with a line ``accTitle: Title``. Mermaid draws it in Chromium. The
-picture is committed as ``docs/diagrams/<title>.svg`` with a digest of the block, by which the build of the site finds a
-stale picture without a browser.
+picture is committed as ``docs/diagrams/<title>.svg`` with a digest of the block, so that the build of the site
+detects a stale picture without a browser.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
-
-from sensetig.engines import cache
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -85,7 +83,7 @@ def find(page: str) -> Iterator[Diagram]:
 
 
 def picture(docs: Path, diagram: Diagram) -> Path:
-    """The picture of a diagram. Raises DiagramError where it is missing or was drawn of another source."""
+    """The picture of a diagram. Raises DiagramError if it is missing or was drawn of another source."""
     path = docs / "diagrams" / f"{diagram.name}.svg"
     if not path.is_file() or _drawn_of(path) != diagram.digest:
         raise DiagramError(f"the picture of the diagram {diagram.title!r} is not current; run: make diagrams")
@@ -153,13 +151,15 @@ def opened(chromium: str | Path) -> Iterator[Page]:
 
 
 def mermaid(folder: Path | None = None, *, fetch: bool = True) -> Path:
-    """Mermaid's script, from the cache or by npm. Raises DiagramError where it cannot be had.
+    """Mermaid's script, from the cache or by npm. Raises DiagramError if it cannot be had.
 
     Args:
         folder: the cache; by default the one of the engines.
         fetch: whether npm may fetch it.
     """
     if folder is None:
+        from sensetig.engines import cache
+
         folder = cache.top(os.environ)
     path = folder / f"mermaid-{MERMAID}.min.js"
     if not path.is_file():

@@ -1,11 +1,12 @@
-"""What the documentation site does besides MkDocs: the diagrams, and the check that it asks no other machine.
+"""Extensions of the documentation site: the diagrams, and the check that pages load nothing from other hosts.
 
-MkDocs calls this module as a hook (``mkdocs.yml``). A fenced block ``mermaid`` becomes the picture that
-``python -m tools.diagrams`` has drawn of it. A block that has changed since fails the build.
+MkDocs calls this module as a hook (``mkdocs.yml``). A fenced block ``mermaid`` is replaced by its picture from
+``python -m tools.diagrams``. If the block has changed since the picture was drawn, the build fails.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,11 +21,16 @@ _LOADED = {
     "audio": "src", "embed": "src", "iframe": "src", "img": "src", "input": "src", "link": "href", "object": "data",
     "script": "src", "source": "src", "track": "src", "video": "src",
 }  # fmt: skip
+#: A term of the glossary, which pages link to by its name.
+_TERM = re.compile(r"^\*\*(.+)\*\*$(?=\n:   )", re.MULTILINE)
 _OUTSIDE = ("http:", "https:", "//")
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
-    """Replace each diagram of a page by its picture. Raises PluginError where a picture is missing or stale."""
+    """Replace each diagram of a page by its picture, and put anchors into the glossary.
+
+    Raises PluginError where a picture is missing or stale.
+    """
     source = page.file.src_uri
     up = "../" * source.count("/")
     try:
@@ -34,7 +40,14 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
             markdown = markdown[: diagram.begin] + block + markdown[diagram.end :]
     except DiagramError as error:
         raise PluginError(f"{source}: {error}") from None
+    if source == "glossary.md":
+        markdown = with_anchors(markdown)
     return markdown
+
+
+def with_anchors(glossary: str) -> str:
+    """The glossary with an anchor at each term, such as ``last-will``."""
+    return _TERM.sub(lambda term: f'<a id="{term[1].lower().replace(" ", "-")}"></a>{term[0]}', glossary)
 
 
 def on_post_build(config: Any) -> None:

@@ -28,7 +28,7 @@ from tools.git import git
 ROOT = Path(__file__).parents[1]
 CEILINGS = ROOT / "tools" / "prose.toml"
 
-#: Phrases per 1,000 words by which a rate may be below its ceiling.
+#: Phrases per 1,000 words that a rate may be below its ceiling.
 SLACK = 0.5
 #: Phrases of one kind of text that a failure prints; ``--list`` prints them all.
 SHOWN = 20
@@ -389,7 +389,7 @@ def complaints(
 
 
 def changed_lines(root: Path) -> set[tuple[str, int]]:
-    """Paths and lines of the uncommitted change at *root*, or of the last commit where there is none."""
+    """Paths and lines of the uncommitted change at *root*, or of the last commit if there is none."""
     diff = git(root, "diff", "--unified=0", "HEAD") or git(root, "diff", "--unified=0", "HEAD~1") or ""
     lines, path = set(), ""
     for line in diff.splitlines():

@@ -18,7 +18,7 @@ SBOM = ROOT / "dist" / "sensetig.cdx.json"
 def build(target: Path, requirements: Path = ROOT / "requirements" / "all.txt") -> None:
     """Write the SBOM of a requirements file, and validate it against CycloneDX's schema.
 
-    Raises click.ClickException where it is not valid or cannot be built.
+    Raises click.ClickException if it is not valid or cannot be built.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(

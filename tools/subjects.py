@@ -22,7 +22,7 @@ MAX_LENGTH = 72
 
 
 def faults(subject: str) -> Iterator[str]:
-    """What is wrong with a subject. Those that git writes for a revert or a fixup are left out."""
+    """The faults of a subject. Subjects that git writes for a revert or a fixup are exempt."""
     if subject.startswith(('Revert "', "fixup! ", "squash! ")):
         return
     if len(subject) > MAX_LENGTH:

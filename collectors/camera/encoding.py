@@ -21,6 +21,9 @@ _QUALITY = 90
 _PACKED_QUALITY = 85
 _COLOURLESS = 128
 
+#: Options of MP4 files: the index comes first, so that a player starts before it has the whole file.
+MP4_OPTIONS = {"movflags": "faststart"}
+
 
 def jpeg(image: Image, quality: int = _QUALITY) -> bytes:
     """Encode as a JPEG file."""
@@ -92,6 +95,13 @@ def pack(image: Image, *, small: bool) -> PackedFrame:
     else:
         data = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
     return PackedFrame(data, width, height, data.nbytes)
+
+
+def pack_planes(planes: Image, *, small: bool) -> PackedFrame:
+    """Pack an image whose planes of YUV 4:2:0 lie one below the other; its sizes are even."""
+    if small:
+        return pack(np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), np.uint8), small=True)
+    return PackedFrame(planes, planes.shape[1], planes.shape[0] * 2 // 3, planes.nbytes)
 
 
 def unpack(packed: PackedFrame) -> Image:

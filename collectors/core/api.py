@@ -17,7 +17,7 @@ from collectors.core.line_protocol import Metric, Series
 from collectors.core.schema import Measurement
 from collectors.core.settings import Setting, Values
 
-#: Not a sample: a polled collector yields it where the rest of its batch may take long.
+#: Not a sample: a polled collector yields it before a part of its batch that may take long.
 PAUSE = Metric(Series("pause"), {})
 
 
@@ -30,7 +30,7 @@ class Unwritable(Exception):
 
 
 class Unavailable(Exception):
-    """The collector cannot start; the message gives the cause and the cure in one sentence."""
+    """The collector cannot start; the message is one sentence with the cause and the remedy."""
 
 
 class Wait(Protocol):
@@ -43,10 +43,10 @@ class Wait(Protocol):
 
 @runtime_checkable
 class Polled(Protocol):
-    """A collector that is asked for each batch."""
+    """A collector that is polled for each batch."""
 
     def collect(self) -> Iterable[Metric]:
-        """Read one batch of samples. At :data:`PAUSE`, the runner writes those before it."""
+        """Read one batch of samples. At :data:`PAUSE`, the runner writes the samples so far."""
         ...
 
     def close(self) -> None:
@@ -72,23 +72,23 @@ class Streaming(Protocol):
 
 @runtime_checkable
 class Processor(Protocol):
-    """A collector that the lines of other collectors pass through.
+    """A collector that processes the lines of other collectors.
 
     Its methods return whole lines, each with its line break, and the number of lines.
     """
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """Tags of its self-metric besides its name: Telegraf adds no global tags to the output of a processor."""
+        """Tags of its self-metric in addition to its name: Telegraf adds no global tags to a processor's output."""
         ...
 
     @property
     def up(self) -> bool:
-        """False while it is degraded: it only passes lines through, to standard output."""
+        """False while it is degraded: it then only passes lines through to standard output."""
         ...
 
     def process(self, data: bytes, /) -> tuple[bytes, int]:
-        """The lines that result from the input so far. *data* may end anywhere, also within a line."""
+        """Process input; return the resulting lines. *data* may end anywhere, also within a line."""
         ...
 
     def tick(self) -> tuple[bytes, int]:
@@ -96,7 +96,7 @@ class Processor(Protocol):
         ...
 
     def flush(self) -> Iterator[tuple[bytes, int]]:
-        """The rest of the input once it has ended, then all other lines that are still due."""
+        """Yield the rest of the input once it has ended, then all other lines that are due."""
         ...
 
     def close(self) -> None:
@@ -108,11 +108,11 @@ Collector = Polled | Streaming | Processor
 
 
 class Context(NamedTuple):
-    """Everything that a collector is created with.
+    """The arguments of ``create``.
 
     Args:
-        values: its settings. Where they are wrong, reading the first one raises SettingsError.
-        report: takes errors that do not stop the batch.
+        values: its settings. If they are invalid, reading the first one raises SettingsError.
+        report: receives errors that do not end the batch.
         once: True for a single batch in a fresh process, False for batch after batch.
         host: the tag ``host`` of this machine's points and the default of ``device`` tags.
         clock_ns: wall clock, nanoseconds since 1970.
@@ -130,9 +130,9 @@ class Context(NamedTuple):
 class Module(Protocol):
     """The definitions that make a module of this package a collector.
 
-    The first line of the docstring is its line of help. ``create`` raises :class:`Unavailable` when the
-    collector cannot start, and :class:`NotApplicable` where there is nothing for it to read. Libraries
-    beyond the standard ones are imported inside ``create``, so that the module can be listed without them.
+    The first line of the docstring is its summary in the help. ``create`` raises :class:`Unavailable` if the collector
+    cannot start, and :class:`NotApplicable` if there is nothing for it to read. Libraries beyond the standard library
+    are imported inside ``create``, so that the module can be listed without them.
     """
 
     MEASUREMENTS: tuple[Measurement, ...]

@@ -1,7 +1,7 @@
-"""The samples of one batch, of which no two have the same series and time.
+"""The samples of one batch; no two of them have the same series and time.
 
-InfluxDB keeps one of two points with the same series and time: field by field the one that came last. Nothing
-reports the other one. A collector tells its sources apart by a tag; where it does not, the loss is counted here.
+InfluxDB keeps only one of two points with the same series and time: field by field the later one. It does not report
+the other one. A collector distinguishes its sources by a tag; if it does not, the loss is counted here.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collectors.core.line_protocol import FieldValue, Metric
 
 
 class Distinct:
-    """Finds samples that InfluxDB would merge with an earlier one of the batch.
+    """Detects samples that InfluxDB would merge with an earlier one of the batch.
 
     Args:
-        error: takes a sentence for each sample that is lost.
+        error: receives a sentence for each lost sample.
     """
 
     def __init__(self, error: Callable[[str], None]) -> None:
@@ -27,10 +27,10 @@ class Distinct:
         self._seen.clear()
 
     def admits(self, metric: Metric) -> bool:
-        """Whether the sample adds to the batch.
+        """Whether the sample adds data to the batch.
 
-        Fields that the earlier sample lacks do. The same values again do not, and lose nothing. Other values of the
-        same fields would replace the earlier ones: they are counted as an error.
+        Fields that the earlier sample lacks do. Equal values do not, and lose nothing. Different values of the same
+        fields would replace the earlier ones: they are counted as an error.
         """
         key = (metric.series.prefix, metric.time_ns)
         known = self._seen.setdefault(key, metric.fields)

@@ -1,7 +1,7 @@
 """The command line of the collectors: ``python -m collectors NAME [--execd] [options]``.
 
 Only the requested collector is imported, and the list imports none: a collector that Telegraf runs at each interval
-starts in the time that its own library takes.
+starts as fast as its own library allows.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from collectors.core.watchdog import Watchdog
     from collectors.spool.writer import Writer
 
-#: A setting of every collector: where its lines go. A service with its own unit writes to a spool.
+#: A setting of every collector: the destination of its lines. A service with its own unit writes to a spool.
 SPOOL: Setting[str | None] = Setting(
     "spool", str, None, "Write to the spool in this folder, which `python -m collectors spool` delivers, not to stdout."
 )
 
-#: The tag ``host`` of this machine's points, for Telegraf and for every collector; unset, it is the host name.
+#: The tag ``host`` of this machine's points, for Telegraf and for every collector; the default is the host name.
 HOST_VARIABLE = "SENSETIG_HOST"
 
 #: Exit status of a collector that cannot start: wrong option, wrong setting or missing device.
@@ -48,15 +48,15 @@ CANNOT_START = 2
 #: Exit status of a collector that hung.
 HUNG = 70
 
-#: Exit status of a processor that a signal ended while its input goes on: another process may take over its pipe.
+#: Exit status of a processor that a signal ended before its input did: another process may take over its pipe.
 SIGNALLED = 143
 
 
 def _options(name: str, module: Module, arguments: Sequence[str]) -> dict[str, Any]:
     """The value of each option.
 
-    Telegraf gives no option but --execd, which needs no parser: importing and building one takes as long as bare
-    Python takes to start.
+    Telegraf passes no option but --execd, which needs no parser: importing and building one takes as long as starting
+    Python.
     """
     if all(argument == "--execd" for argument in arguments):
         return {"execd": bool(arguments)}
@@ -68,7 +68,7 @@ def _parser(name: str, module: Module) -> argparse.ArgumentParser:
 
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
-            # One sentence, as for every other error, instead of argparse's lines of usage.
+            # One sentence, like every other error, instead of argparse's usage message.
             options = ", ".join(action.option_strings[-1] for action in self._actions if action.option_strings)
             unknown = message.removeprefix("unrecognized arguments: ")
             if unknown != message:
@@ -131,12 +131,12 @@ def load_settings(name: str, settings: Sequence[Setting[Any]], options: dict[str
     )
 
 
-#: How long the process waits for its reader before it ends, in seconds; Telegraf kills it after 5.
+#: Seconds that the process waits for its reader before it ends; Telegraf kills it after 5.
 DRAIN_SECONDS = 3.0
 
 
 def _drain(descriptor: int) -> None:
-    """Wait until a pipe's reader has read all of it: Telegraf discards unread lines when a process ends."""
+    """Wait until a pipe has been read completely: Telegraf discards unread lines when a process ends."""
     import fcntl
     import struct
     import termios
@@ -146,14 +146,14 @@ def _drain(descriptor: int) -> None:
         try:
             waiting = struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0" * 4))[0]
         except OSError:
-            return  # a file, which keeps all of it
+            return  # a file, which keeps all lines
         if not waiting:
             return
         time.sleep(0.005)
 
 
 def _spool(directory: str, events: Sequence[str], report: ErrorReporter) -> Writer:
-    """The spool's end that is written to, with the settings of the collector `spool`."""
+    """The writing side of a spool, with the settings of the collector `spool`."""
     from collectors import spool
     from collectors.spool.folder import Busy
     from collectors.spool.writer import Writer
@@ -171,7 +171,7 @@ def _spool(directory: str, events: Sequence[str], report: ErrorReporter) -> Writ
     except Busy as error:
         raise Unavailable(str(error)) from None
     except OSError as error:
-        # A file in the folder's place is "File exists", and one on the way to it "Not a directory".
+        # A file instead of the folder is "File exists", and one among its parents "Not a directory".
         why = "it is not a folder" if isinstance(error, FileExistsError) else error.strerror
         raise Unavailable(
             f"the spool {directory} cannot be written: {why}; mend that, or name another folder"
@@ -181,7 +181,7 @@ def _spool(directory: str, events: Sequence[str], report: ErrorReporter) -> Writ
 def _complain(line: str) -> None:
     """Log a line.
 
-    A log that cannot be written, such as one on a full disk, does not stop the readings: errors are counted, too.
+    If the log cannot be written, for example on a full disk, reading continues: errors are counted as well.
     """
     if sys.stderr is None:
         return
@@ -192,14 +192,14 @@ def _complain(line: str) -> None:
 
 
 def _show(text: str) -> None:
-    """Print a text for people, also on a terminal that lacks some of its characters. Raises Unwritable."""
+    """Print a text for people, even on a terminal that lacks some of its characters. Raises Unwritable."""
     if sys.stdout is None:
         raise Unwritable("standard output is closed; open it")
     write_all(1)(f"{text.rstrip()}\n".encode(sys.stdout.encoding, "replace"))
 
 
 def _check_streams(*, once: bool) -> None:
-    """Raise Unavailable where a standard stream is closed; its descriptor would become that of the next file."""
+    """Raise Unavailable if a standard stream is closed; the next opened file would get its descriptor."""
     if sys.stdout is None:
         raise Unavailable("standard output is closed, and the lines go there; open it")
     if sys.stdin is None and not once:
@@ -217,7 +217,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return run()
     except BrokenPipeError:
-        return 1  # the reader of the lines is gone, and so is the reader of any message
+        return 1  # there is no reader for the lines, nor for any message
     except Unwritable as error:
         _complain(f"E! {name}: {error}")
         return 1
@@ -253,7 +253,7 @@ class _Attempt:
     """Starts a collector, and runs it.
 
     Attributes:
-        reason: why the last run failed, where it can be tried again; else empty.
+        reason: why the last run failed, if it can be retried; else empty.
     """
 
     def __init__(
@@ -300,16 +300,16 @@ class _Attempt:
         return CANNOT_START
 
     def report(self) -> None:
-        """Write that the collector is down."""
+        """Report the collector as down."""
         write_all(1)(down(self._name, self._report, self.reason, time.time_ns()))
 
     def _hung(self) -> bytes:
         return self._hang_metric()
 
     def _open(self) -> tuple[Collector, Writer | None]:
-        """The collector, and its spool where its lines do not go to standard output.
+        """Create the collector, and its spool if its lines do not go to standard output.
 
-        Raises NotApplicable, SettingsError, Unavailable or ImportError, or what a driver raises.
+        Raises NotApplicable, SettingsError, Unavailable, ImportError, or an exception of a driver.
         """
         name, once = self._name, self._once
         module = load(name)
@@ -324,11 +324,11 @@ class _Attempt:
                 if sys.stdin is None:
                     raise Unavailable("standard input is closed, and the lines come from there; open it")
                 self._requests.listen(0)
-            # A degraded processor passes lines to standard output, since its settings may be wrong.
+            # A degraded processor passes lines to standard output, because its settings may be invalid.
             directory = values[SPOOL] if processor is None or processor.up else None
             if directory is None:
                 return collector, None
-            # Only now: a collector that cannot start leaves no spool behind.
+            # Only now, so that a collector that cannot start creates no spool.
             events = [each.name for each in module.MEASUREMENTS if each.event]
             return collector, _spool(directory, events, self._report)
         except (SettingsError, Unavailable) as error:
@@ -371,11 +371,11 @@ class _Attempt:
 
 
 class _Final(Exception):
-    """A collector cannot start, and another attempt is of no use; the message is the line that says so."""
+    """A collector cannot start, and a retry is pointless; the message is the log line."""
 
 
 def _again(attempt: _Attempt, requests: StdinControl) -> int:
-    """Start a collector that failed again and again, until it ends without an error; return the exit status."""
+    """Retry a failing collector until it ends without an error; return the exit status."""
     import importlib
 
     from collectors.core.retry import Backoff, stand_by
@@ -385,15 +385,15 @@ def _again(attempt: _Attempt, requests: StdinControl) -> int:
     while attempt.reason:
         if stand_by(requests, backoff.next(), attempt.report, time.monotonic):
             return 0
-        importlib.invalidate_caches()  # a missing library may be installed by now
+        importlib.invalidate_caches()  # a missing library may have been installed
         backoff.start()
         status = attempt.run()
     return status
 
 
 def _watchdog(collector: Collector, report: ErrorReporter, metric: Callable[[], bytes], *, spooled: bool) -> Watchdog:
-    """Ends this process when its collector hangs, after a line in the log and in the metrics."""
-    # Here, since a collector that runs once does not need it: Telegraf ends one that takes too long.
+    """A watchdog that ends this process if its collector hangs, after a log line and a metric."""
+    # Imported here, because a one-shot collector does not need it: Telegraf kills one that takes too long.
     from collectors.core.watchdog import HANG_SECONDS, STREAM_HANG_SECONDS, Watchdog
 
     seconds = STREAM_HANG_SECONDS if isinstance(collector, Streaming) else HANG_SECONDS
@@ -410,7 +410,7 @@ def _watchdog(collector: Collector, report: ErrorReporter, metric: Callable[[], 
 
 
 def _debug(name: str) -> None:
-    """Let a debugger attach where SENSETIG_DEBUG names this collector."""
+    """Let a debugger attach if SENSETIG_DEBUG names this collector."""
     from collectors.core import debug as debugging
 
     wanted = debugging.parse(os.environ[debugging.VARIABLE])
@@ -425,7 +425,7 @@ def _values(name: str, module: Module, arguments: Sequence[str]) -> Values:
 
 
 def _tune_process(requests: StdinControl) -> None:
-    """Prepare for many lines a second: wide pipes, and rare garbage collections, since lines leave no cycles behind."""
+    """Tune the process for many lines a second: wide pipes, and rare garbage collections, as lines form no cycles."""
     import gc
 
     requests.peek_input()
@@ -433,12 +433,12 @@ def _tune_process(requests: StdinControl) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    # Another thread can hold the interpreter this long, in seconds, while lines wait.
+    # Maximum time that another thread may hold the interpreter while lines wait, in seconds.
     sys.setswitchinterval(0.001)
 
 
 def _idle(requests: StdinControl) -> int:
-    """Stay until Telegraf ends: it restarts a collector that exits."""
+    """Stay until Telegraf ends, because it restarts a collector that exits."""
     while requests.next():
         pass
     return 0

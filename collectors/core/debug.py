@@ -1,7 +1,7 @@
-"""A collector under a debugger, while Telegraf or systemd runs it: ``SENSETIG_DEBUG=sensehat:5678``.
+"""Debug a collector that Telegraf or systemd runs: ``SENSETIG_DEBUG=sensehat:5678``.
 
-debugpy then listens on loopback only, since a client can run any code as the collector's user; use a tunnel to reach
-it. Without the variable none of this is imported.
+debugpy then listens only on loopback, because a client can run any code as the collector's user; use a tunnel to reach
+it. Without the variable, none of this is imported.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def listen(wanted: Wanted) -> None:
 
     Raises:
         ImportError: debugpy is not installed.
-        SettingsError: the port is taken.
+        SettingsError: the port is in use.
     """
     import os
     import sys
 
-    # pydevd warns that it cannot step through Python's frozen modules, which is no fault.
+    # pydevd warns that it cannot step through Python's frozen modules, which is harmless.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     try:
         import debugpy

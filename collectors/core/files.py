@@ -1,6 +1,6 @@
-"""Files: the atomic write and the reader of secrets that every part of the project uses.
+"""Files: atomic writes and the reader of secrets for the whole project.
 
-Only the standard library is imported, and nothing heavy of it: collectors load this module when they start.
+It imports only light modules of the standard library, because collectors load it at start-up.
 """
 
 from __future__ import annotations
@@ -22,22 +22,21 @@ MAX_SECRET_BYTES = 64 * 1024
 
 _CURE = "name a file that this user can read"
 
-#: Suffix of a file that is being written. Its name also starts with a dot.
+#: Suffix of a file that is being written. Its name also begins with a dot.
 UNFINISHED = ".part"
 
 
 class AtomicFile:
-    """A binary file that takes its name when the ``with`` block ends, and leaves nothing behind when it raises.
+    """A binary file that gets its name at the end of the ``with`` block; an exception leaves no file behind.
 
-    The content goes to a temporary file in the same folder. Readers therefore see the old file or the new one,
-    also after a power cut.
+    The content goes to a temporary file in the same folder. Readers therefore see the old file or the new one, even
+    after a power cut.
 
     Args:
         path: the file to create or replace. A symbolic link is replaced, not followed.
-        mode: permissions before the umask. None keeps those of the file that is replaced, or else sets 0644, whatever
-            the umask.
-        durable: False skips both fsyncs: enough for files that can be made again.
-        overwrite: False raises FileExistsError where the file exists.
+        mode: permissions before the umask. None keeps those of the replaced file, or else sets 0644 whatever the umask.
+        durable: False skips both fsyncs, which is sufficient for files that can be regenerated.
+        overwrite: False raises FileExistsError if the file exists.
 
     Raises:
         OSError: the file cannot be written.
@@ -79,7 +78,7 @@ class AtomicFile:
                 os.replace(self._part, self._path)
                 placed = True
             else:
-                os.link(self._part, self._path)  # fails where the file exists, also for two writers at once
+                os.link(self._part, self._path)  # fails if the file exists, even with two concurrent writers
         finally:
             if not placed:
                 os.unlink(self._part)
@@ -90,13 +89,13 @@ class AtomicFile:
 def write_atomic(
     path: Path, content: bytes | str, mode: int | None = 0o600, *, durable: bool = True, overwrite: bool = True
 ) -> None:
-    """Write a whole file at once; a text as UTF-8. For the arguments and the errors see :class:`AtomicFile`."""
+    """Write a whole file atomically; a text is encoded as UTF-8. See :class:`AtomicFile` for arguments and errors."""
     with AtomicFile(path, mode, durable=durable, overwrite=overwrite) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 def publish(part: Path, path: Path) -> None:
-    """Give a file that another program has written its final name, durably. Raises OSError."""
+    """Durably rename a file that another program has written to its final name. Raises OSError."""
     descriptor = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -107,7 +106,7 @@ def publish(part: Path, path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make new, renamed and removed names in a folder durable. Raises OSError."""
+    """Make created, renamed and removed names in a folder durable. Raises OSError."""
     descriptor = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -122,20 +121,20 @@ def read_secret(
     error: type[Exception] = Unavailable,
     cure: str = _CURE,
 ) -> str:
-    """The text of a file that only its owner can read, without the white space around it.
+    """The text of a file that only its owner can read, without surrounding white space.
 
     Args:
         path: the file.
-        name: of the file in messages, such as ``the token file`` or the name of a setting.
-        error: the exception to raise. Its one sentence names the file and the cure, never the content.
-        cure: what to do where the file cannot be read; empty for nothing.
+        name: description of the file in messages, such as ``the token file`` or the name of a setting.
+        error: the exception to raise. Its sentence names the file and the remedy, never the content.
+        cure: the remedy if the file cannot be read; or empty.
     """
     path = os.fspath(path)
     try:
         with open(path, "rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             content = file.read(MAX_SECRET_BYTES + 1)
-        text = content.decode("utf-8-sig").strip()  # some editors begin a file with a byte order mark
+        text = content.decode("utf-8-sig").strip()  # some editors add a byte order mark
     except OSError as failure:
         raise error(f"{name} {path} cannot be read: {failure.strerror}{cure and '; '}{cure}") from None
     except UnicodeDecodeError:
@@ -167,7 +166,7 @@ def read_token(
     error: type[Exception] = Unavailable,
     cure: str = _CURE,
 ) -> str:
-    """A secret file that holds one word of printable ASCII, as an HTTP header takes it. See :func:`read_secret`."""
+    """The word of printable ASCII in a secret file, valid in an HTTP header. See :func:`read_secret`."""
     token = read_secret(path, name, error=error, cure=cure)
     if not is_token(token):
         raise error(f"{name} {os.fspath(path)} does not hold a token: expected one word of ASCII characters")
@@ -180,10 +179,10 @@ def is_token(text: str) -> bool:
 
 
 def is_exposed(path: str, mode: int, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether others can read a file with this mode.
+    """Whether other users can read a file with this mode.
 
-    systemd passes credentials to a service in a folder that only the service can enter. It grants each file by an
-    access control list, which the file's mode shows as a right of the group.
+    systemd passes credentials to a service in a folder that only the service can enter. It grants access to each file
+    by an access control list, which appears as a group permission in the file's mode.
     """
     folder = environ.get("CREDENTIALS_DIRECTORY")
     passed = bool(folder) and os.path.dirname(os.path.abspath(path)) == folder

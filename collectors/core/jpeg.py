@@ -1,7 +1,7 @@
-"""JPEG images from outside, checked before anything decodes them: kind, size, number of scans, and an end.
+"""Checks of untrusted JPEG images before they are decoded: format, size, number of scans, and completeness.
 
 A decoder cannot be interrupted, and its time grows with pixels times scans: a progressive image of 79 KB with hundreds
-of scans, each a few bytes, takes a core for 18 s. ITU-T T.81, annex B, describes the segments.
+of tiny scans takes a core for 18 s. ITU-T T.81, annex B, describes the segments.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ MAX_THUMBNAIL_LENGTH, MAX_THUMBNAIL_PIXELS = 64 * 1024, 1024 * 1024
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _EOI, _SOI, _SOS = 0xD9, 0xD8, 0xDA
-#: All frame headers, and those that are read: baseline, extended and progressive with Huffman coding.
+#: All frame headers, and the supported ones: baseline, extended and progressive with Huffman coding.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _KNOWN_FRAMES = frozenset((0xC0, 0xC1, 0xC2))
 #: Markers without a segment: TEM and RST0 to RST7.
 _BARE = frozenset((0x01, *range(0xD0, 0xD8)))
-#: The next marker within the data of a scan, where a zero follows an 0xFF that is data.
+#: The next marker within scan data, where an 0xFF byte of data is followed by a zero.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 
@@ -71,7 +71,7 @@ def jpeg_size(jpeg: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
 
 
 def _next_marker(jpeg: bytes, at: int) -> tuple[int, int]:
-    """The marker at this position, after padding, and the position after it."""
+    """The marker at this position, after padding, and the position of its end."""
     begin = at
     while jpeg[at : at + 1] == b"\xff":
         at += 1
@@ -94,7 +94,7 @@ def _frame(marker: int, header: bytes, earlier: tuple[int, int] | None, max_pixe
 
 
 def check_thumbnail(uri: object) -> None:
-    """Raise ValueError for a value that is not the data URI of a small JPEG; a browser loads whatever a URI names."""
+    """Raise ValueError unless a value is the data URI of a small JPEG; a browser would load any other URI as well."""
     if not isinstance(uri, str) or not uri.startswith(THUMBNAIL_PREFIX):
         raise ValueError(f"a thumbnail must begin with {THUMBNAIL_PREFIX}")
     if len(uri) > MAX_THUMBNAIL_LENGTH:

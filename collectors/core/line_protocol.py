@@ -1,12 +1,12 @@
 """Metrics, and their encoding in InfluxDB line protocol.
 
-The parser is in :mod:`collectors.core.line_protocol_parser`: a collector only writes, and a one-shot run does not pay
-for compiling the parser's patterns.
+The parser is in :mod:`collectors.core.line_protocol_parser`: a collector only writes, and a one-shot run need not
+compile the parser's patterns.
 
-Line protocol cannot carry every text: a backslash directly before a special character, a leading
-``#`` of a measurement, control characters and half a surrogate pair have no spelling that every parser
-reads alike. :func:`clean_name` and :func:`clean_string` replace them, so that a metric is always exactly one
-line, and parsing the line returns the same metric.
+Line protocol cannot represent every text: a backslash directly before a special character, a leading ``#`` of a
+measurement, control characters and unpaired surrogates have no form that all parsers read alike. :func:`clean_name` and
+:func:`clean_string` replace them, so that a metric is always exactly one line, and parsing the line returns the same
+metric.
 
 Format: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 """
@@ -24,19 +24,19 @@ MAX_STRING_BYTES = 64 * 1024
 
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
-#: InfluxDB reserves the two lowest and the highest of 64 bits: the years 1677 to 2262 remain.
+#: InfluxDB reserves the two lowest values and the highest of 64 bits: the years 1677 to 2262 remain.
 MIN_TIME_NS, MAX_TIME_NS = _INT64_MIN + 2, _INT64_MAX - 1
 
-#: InfluxDB rejects a series key with field name above 64 KiB; each gets half of it.
+#: InfluxDB rejects a series key with field name above 64 KiB; this limits each to half of it.
 MAX_NAME_BYTES = 32 * 1024 - 1
 
 #: Names that InfluxDB reserves, and rejects as a tag or as a field.
 RESERVED_TAGS, RESERVED_FIELDS = frozenset(("time", "_field", "_measurement")), frozenset(("time",))
 
-#: How many encoded names and series are cached; a machine has some hundred.
+#: Maximum number of cached names and series; a machine has some hundred.
 _MAX_CACHED = 4096
 
-#: Patterns are compiled where a text needs one, which is rare: together they take longer than a whole batch.
+#: Patterns are compiled on first use, which is rare: together they take longer than a whole batch.
 _SURROGATE = r"[\ud800-\udfff]"
 _UNSAFE_BACKSLASH = r'\\+(?=[,= "\x00-\x1f\x7f]|$)'
 _UNSAFE_IN_MEASUREMENT = r"\\+(?=[, \x00-\x1f\x7f]|$)"
@@ -46,11 +46,11 @@ _STRING_NEWLINES = {"\n": "\\n", "\r": "\\r"}
 
 
 class Series:
-    """One measurement with one set of tags; keeps its encoded prefix, so that a line costs only its fields.
+    """One measurement with one set of tags; caches its encoded prefix, so that a line costs only its fields.
 
-    Raises ValueError where the measurement or a tag key is empty, where a tag key is one of
-    :data:`RESERVED_TAGS`, and where the whole is above :data:`MAX_NAME_BYTES`: one such point makes InfluxDB reject
-    the whole batch. A tag with an empty value is left out, since line protocol has no spelling for it.
+    Raises ValueError if the measurement or a tag key is empty, if a tag key is one of :data:`RESERVED_TAGS`, or if the
+    whole is above :data:`MAX_NAME_BYTES`: one such point makes InfluxDB reject the whole batch. A tag with an empty
+    value is left out, because line protocol cannot represent it.
     """
 
     __slots__ = ("measurement", "prefix", "tags")
@@ -119,16 +119,16 @@ class Metric:
 
 @lru_cache(maxsize=_MAX_CACHED)
 def clean_name(text: str) -> str:
-    """The spelling of a tag key, tag value or field key that line protocol can carry.
+    """Replace what line protocol cannot represent in a tag key, tag value or field key.
 
-    A control character becomes a space; a backslash before a special character or at the end, a slash; half a
-    surrogate pair, which UTF-8 does not have, U+FFFD.
+    A control character becomes a space; a backslash before a special character or at the end becomes a slash; an
+    unpaired surrogate, which UTF-8 does not have, becomes U+FFFD.
     """
     return _clean(text, _UNSAFE_BACKSLASH)
 
 
 def clean_measurement(text: str) -> str:
-    """As :func:`clean_name`, where only comma and space are special.
+    """Like :func:`clean_name`, for a measurement: only comma and space are special.
 
     A leading ``#``, which would make the line a comment, becomes a slash.
     """
@@ -145,9 +145,9 @@ def _clean(text: str, unsafe: str) -> str:
 
 
 def clean_string(text: str) -> str:
-    r"""The spelling of a string field that keeps its metric on one line.
+    r"""Escape line breaks in a string field, so that its metric stays on one line.
 
-    A line break becomes ``\n`` or ``\r``; half a surrogate pair, which UTF-8 does not have, U+FFFD.
+    A line break becomes ``\n`` or ``\r``; an unpaired surrogate, which UTF-8 does not have, becomes U+FFFD.
     """
     if "\n" in text or "\r" in text:
         for character, spelling in _STRING_NEWLINES.items():
@@ -160,14 +160,14 @@ def _escape(name: str) -> str:
 
 
 def _is_too_long(name: str) -> bool:
-    # A character is four bytes at most: only a long text is worth counting.
+    # A character has at most four bytes, so only a long text needs to be counted.
     return len(name) > MAX_NAME_BYTES // 4 and len(name.encode()) > MAX_NAME_BYTES
 
 
 class _FieldKeys(dict[str, str]):
-    """Each field key as a line has it: after a comma, with its equals sign.
+    """Encoded field keys: a comma, the key, and an equals sign.
 
-    Raises ValueError, with the cause, for a name that line protocol cannot carry unchanged.
+    Raises ValueError, with the cause, for a name that line protocol cannot represent unchanged.
     """
 
     def __missing__(self, key: str) -> str:
@@ -194,18 +194,17 @@ def _ignore(sentence: str) -> None:
 
 
 def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
-    """One line, without its line break; empty when no field is left.
+    """Encode a metric as one line, without its line break; empty if no field remains.
 
-    A field is dropped, and *refuse* gets a sentence, where InfluxDB cannot store its value (NaN, infinite, an
-    integer beyond 64 bits, a string above :data:`MAX_STRING_BYTES`, another type) or rejects its name (empty, one
-    of :data:`RESERVED_FIELDS`, one above :data:`MAX_NAME_BYTES`, one that once cleaned equals another field's). A
-    time beyond :data:`MIN_TIME_NS` and :data:`MAX_TIME_NS` drops the metric: without its time it would count as a
-    metric of now.
+    A field is dropped, and *refuse* receives a sentence, if InfluxDB cannot store its value (NaN, infinite, an integer
+    beyond 64 bits, a string above :data:`MAX_STRING_BYTES`, another type) or rejects its name (empty, one of
+    :data:`RESERVED_FIELDS`, one above :data:`MAX_NAME_BYTES`, one that equals another field's after cleaning). A time
+    beyond :data:`MIN_TIME_NS` and :data:`MAX_TIME_NS` drops the metric: without its time it would get the current one.
     """
     line = ""
     for key, value in metric.fields.items():
         try:
-            # The common case: a float that is neither infinite nor NaN, since those give NaN here.
+            # The common case: a finite float, because infinity and NaN give NaN here.
             if type(value) is float and value - value == 0.0:
                 line = f"{line}{_FIELD_KEYS[key]}{value!r}"
             else:
@@ -224,7 +223,7 @@ def encode(metric: Metric, refuse: Callable[[str], None] = _ignore) -> str:
 
 
 def _spell_cleaned(metric: Metric, key: str, error: ValueError, refuse: Callable[[str], None]) -> str:
-    """A field with its name cleaned where that is enough; otherwise empty, and *refuse* gets a sentence."""
+    """Encode a field with its name cleaned if that is sufficient; otherwise empty, and *refuse* receives a sentence."""
     cleaned = clean_name(key)
     if cleaned != key:
         # A name that occurs twice in a line makes InfluxDB reject the whole batch.
@@ -240,7 +239,7 @@ def _spell_cleaned(metric: Metric, key: str, error: ValueError, refuse: Callable
 
 
 def _spell(key: str, value: object) -> str:
-    """A field after its comma; subclasses of the types count, too. ValueError names the cause where there is none."""
+    """Encode a field after its comma; subclasses of the types are supported. Raises ValueError with the cause."""
     if isinstance(value, bool):
         return f"{_FIELD_KEYS[key]}{'true' if value else 'false'}"
     if isinstance(value, int):
@@ -254,7 +253,7 @@ def _spell(key: str, value: object) -> str:
         return f"{_FIELD_KEYS[key]}{number!r}"
     if isinstance(value, str):
         text = clean_string(str.__str__(value))
-        # A character is four bytes at most: only a long text is worth counting.
+        # A character has at most four bytes, so only a long text needs to be counted.
         if len(text) > MAX_STRING_BYTES // 4 and len(text.encode()) > MAX_STRING_BYTES:
             raise ValueError(f"it is a string of {len(text.encode())} bytes, and {MAX_STRING_BYTES} is the most")
         text = text.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,10 +1,9 @@
-"""InfluxDB line protocol read into metrics.
+"""Parse InfluxDB line protocol into metrics.
 
-Names end where Telegraf's parser ends them (plugins/parsers/influx/machine.go.rl): in measurements and field
-keys a backslash escapes any next character; in tags a backslash before another one is literal, and the second one
-can start an escape. Numbers, times and blanks are accepted and rejected as there, too.
-In a string, a backslash before any character other than itself or a quote is literal, as InfluxDB reads it
-and the specification defines it; Telegraf rejects such a line.
+Names end as in Telegraf's parser (plugins/parsers/influx/machine.go.rl): in measurements and field keys a backslash
+escapes any next character; in tags a backslash before another one is literal, and the second one can start an escape.
+Numbers, times and blanks are accepted and rejected as by Telegraf, too. In a string, a backslash before any character
+other than itself or a quote is literal, as in InfluxDB and in the specification; Telegraf rejects such a line.
 
 Format: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 """
@@ -17,7 +16,7 @@ from functools import lru_cache
 
 from collectors.core.line_protocol import FieldValue, Metric, Series
 
-#: How many heads of lines are cached with their series, and how long one may be for that.
+#: Maximum number of heads of lines cached with their series, and the maximum length of each.
 _MAX_CACHED, _MAX_CACHED_HEAD = 4096, 1024
 
 _INT64_MIN, _INT64_MAX, _UINT64_MAX = -(2**63), 2**63 - 1, 2**64 - 1
@@ -61,7 +60,7 @@ def _value(text: str) -> FieldValue:
         return text[1:-1].replace('\\"', '"').replace("\\\\", "\\") if "\\" in text else text[1:-1]
     if _FLOAT.match(text):
         number = float(text)
-        if number - number == 0.0:  # as large as 1e400 it is infinite
+        if number - number == 0.0:  # a literal such as 1e400 becomes infinite
             return number
     elif _INTEGER.match(text) or _UNSIGNED.match(text):
         whole = int(text[:-1])
@@ -80,7 +79,7 @@ def _series(head: str) -> Series:
 
 
 def _read_series(head: str) -> Series:
-    """The series that the head of a line names. Raises ParseError with the column."""
+    """The series at the head of a line. Raises ParseError with the column."""
     match = _MEASUREMENT.match(head)
     if match is None:
         raise ParseError(f"column 1: expected a measurement followed by tags or fields: {head[:80]!r}")
@@ -102,13 +101,13 @@ _cached_series = lru_cache(maxsize=_MAX_CACHED)(_read_series)
 
 
 def decode(line: str) -> Metric:
-    """Read one line. Raises ParseError with the column where reading stopped."""
+    """Parse one line. Raises ParseError with the column of the error."""
     line = line.strip("\r\n \t\v\f")
     return _decode_plain(line) or _decode_any(line)
 
 
 def _decode_plain(line: str) -> Metric | None:
-    """Read a line of ASCII numbers without quotes and escapes, the common case; None for all others, and in doubt."""
+    """Parse a line of ASCII numbers without quotes and escapes, the common case; None for all others."""
     if '"' in line or "\\" in line or not line.isascii():
         return None
     head, _, rest = line.partition(" ")
@@ -170,7 +169,7 @@ def _decode_any(line: str) -> Metric:
 
 
 def decode_lines(text: str) -> Iterator[Metric]:
-    """Read a batch; blank lines and ``#`` comments are skipped. Raises ParseError with the line's number."""
+    """Parse a batch; blank lines and ``#`` comments are skipped. Raises ParseError with the line's number."""
     for number, line in enumerate(text.split("\n"), 1):
         content = line.strip()
         if content and not content.startswith("#"):

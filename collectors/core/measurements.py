@@ -14,9 +14,9 @@ from collections.abc import Mapping
 
 from collectors.core.schema import Field, Measurement, Tag
 
-# The range of a field covers every sensor that fills it; the limits of the telemetry processor narrow it by the sensor.
+# The range of a field covers every sensor; the limits of the telemetry processor narrow it by sensor.
 # HTS221: datasheet DocID026333 rev 4 (0 to 100 % rH, -40 to 120 °C). LPS25H: DocID023722 rev 6 (260 to 1260 hPa, -30 to
-# 105 °C). CPU: a BCM2711 throttles at 85 °C; beyond 125 °C no silicon of a Pi runs.
+# 105 °C). CPU: a BCM2711 throttles at 85 °C; no silicon of a Pi runs above 125 °C.
 ENVIRONMENT = Measurement(
     "environment",
     "Temperature, humidity and pressure: one line for each sensor that measures them.",

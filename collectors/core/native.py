@@ -1,7 +1,7 @@
-"""Threads inside a C++ library, such as one that opens a stream, when the process ends.
+"""Safe process exit while threads are inside a C++ library, for example one that opens a stream.
 
-A thread that returns from a library to an interpreter that is shutting down is ended there; in C++ that aborts the
-whole process ("terminate called without an active exception"). Waiting for it could take as long as its timeout.
+A thread that returns from a library to an interpreter during shutdown is terminated there; in C++ that aborts the whole
+process ("terminate called without an active exception"). Waiting for it could take as long as its timeout.
 """
 
 from __future__ import annotations

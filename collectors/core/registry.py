@@ -1,9 +1,9 @@
 """The list of collectors.
 
-Every public module or package directly in ``collectors`` is a collector, except the libraries that collectors share:
+Every public module or package directly in ``collectors`` is a collector, except the shared libraries in
 :data:`LIBRARIES`. To add a collector, add its module or package; there is no list to edit. A collector declares
 ``MEASUREMENTS``, ``SETTINGS`` and ``create`` (see :class:`collectors.core.api.Module`), and the first line of its
-docstring is its line of help. Listing the collectors imports none of them.
+docstring is its summary in the help. Listing the collectors imports none of them.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import cast
 
 from collectors.core.api import Module, Unavailable
 
-#: Packages in ``collectors`` that collectors share; everything else there is a collector.
+#: Libraries in ``collectors`` that collectors share; everything else there is a collector.
 LIBRARIES = frozenset({"core", "device_state", "messaging"})
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def catalogue() -> dict[str, str]:
-    """Every collector and its line of help, sorted by name."""
+    """Every collector with its summary, sorted by name."""
     return {name: _summary(path) for name, path in sorted(_modules())}
 
 
 def load(name: str) -> Module | None:
-    """The module of the collector *name*; None where there is no collector of that name.
+    """The module of the collector *name*; None if there is no such collector.
 
     Raises Unavailable for a module that lacks a definition of :class:`collectors.core.api.Module`.
     """

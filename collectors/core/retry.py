@@ -1,6 +1,6 @@
-"""A collector that cannot start stays, says so once, and tries again at a growing interval.
+"""Retry a collector that cannot start at a growing interval, with one log line.
 
-Telegraf restarts a process that exits, every few seconds and with several lines in its log each time.
+Telegraf would restart a process that exits every few seconds, with several log lines each time.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from collectors.core.stdio import StdinControl
 
-#: Seconds until the second attempt; each further interval is twice the one before, up to the maximum.
+#: Seconds until the second attempt, and the maximum; each interval is twice the previous one.
 FIRST_SECONDS, MAX_SECONDS = 10.0, 600.0
 
-#: How often a collector that nothing asks for batches reports that it is down, in seconds.
+#: Seconds between reports that the collector is down if Telegraf sends no requests.
 REPORT_SECONDS = 60.0
 
 
@@ -33,7 +33,7 @@ class Backoff:
         self._started = self._timer()
 
     def next(self) -> float:
-        """Seconds until the next attempt. One that ran for longer than the maximum begins with the first interval."""
+        """Seconds until the next attempt. After a run longer than the maximum, it is the first interval again."""
         if self._timer() - self._started > MAX_SECONDS:
             self._seconds = FIRST_SECONDS
         seconds, self._seconds = self._seconds, min(2 * self._seconds, MAX_SECONDS)
@@ -41,7 +41,7 @@ class Backoff:
 
 
 def stand_by(requests: StdinControl, seconds: float, report: Callable[[], None], timer: Callable[[], float]) -> bool:
-    """Report that the collector is down, for each request and once a minute, until the next attempt is due.
+    """Report the collector as down, for each request and once a minute, until the next attempt is due.
 
     Args:
         seconds: until the next attempt.

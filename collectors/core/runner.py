@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from collectors.core.stdio import StdinControl
     from collectors.core.watchdog import Watchdog
 
-#: How often a streaming collector or a processor reports on itself, in seconds.
+#: Seconds between self-metrics of a streaming collector or a processor.
 REPORT_SECONDS = 10.0
 
-#: How often a processor emits lines that are due without any input, in seconds.
+#: Seconds between ticks of a processor, which emit lines that are due without any input.
 TICK_SECONDS = 1.0
 
-#: The same after a tick that emitted lines, since more may follow.
+#: The same after a tick that emitted lines, because more may follow.
 BUSY_TICK_SECONDS = 0.05
 
-#: Where reads follow each other this quickly, in seconds, the processor sleeps as long and reads the rest together.
-#: Otherwise a busy writer that writes each line separately wakes this process for each.
+#: If reads follow each other within this time, in seconds, the processor sleeps as long and reads the rest together.
+#: Otherwise a busy writer that writes line by line wakes this process for each line.
 COALESCE_SECONDS = 0.001
 
 #: Maximum length of the reason in the self-metric, in characters.
@@ -40,10 +40,10 @@ class Runner:
         name: the collector's name, the tag of its self-metrics.
         collector: polled, streaming or a processor.
         report: counts and logs errors.
-        write: takes whole lines of line protocol, for stdout or a spool.
+        write: receives whole lines of line protocol, for stdout or a spool.
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds.
-        watchdog: is kept informed of when the collector works, or None.
+        watchdog: is informed when the collector starts and ends work, or None.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Runner:
         self._timer = timer
         self._name = name
         self._distinct = Distinct(report.error)
-        #: Why the last batch that failed did; empty before one has.
+        #: The reason why the last failed batch did; empty before that.
         self.reason = ""
 
     def once(self, requests: StdinControl) -> int:
-        """Run one batch, or all that a streaming collector emits until a signal; return the exit status."""
+        """Run one batch, or a streaming collector until a signal; return the exit status."""
         if isinstance(self._collector, Polled):
             return 0 if self._batch(self._collector) else 1
         return self._run(requests)
@@ -156,7 +156,7 @@ class Runner:
 
         Args:
             read: see :meth:`StdinControl.read`.
-            sleep: takes seconds.
+            sleep: sleeps for a number of seconds.
         """
         collector = self._collector
         assert isinstance(collector, Processor)
@@ -171,7 +171,7 @@ class Runner:
                 self._idle()
                 samples += count
                 if written:
-                    # At once, for live views.
+                    # Immediately, for live views.
                     self._write(written)
             before, now = now, self._timer()
             if data is not None and now - before < COALESCE_SECONDS:
@@ -182,7 +182,7 @@ class Runner:
                 written, count = collector.tick()
                 self._idle()
                 if written:
-                    due = now + BUSY_TICK_SECONDS  # more may follow, in pieces small enough to delay no line
+                    due = now + BUSY_TICK_SECONDS  # more may follow, in parts small enough not to delay a line
                 samples += count
                 if now >= report:
                     report = now + REPORT_SECONDS
@@ -197,7 +197,7 @@ class Runner:
         return 0
 
     def hung(self) -> bytes:
-        """The self-metric of a collector that hangs, for the watchdog."""
+        """The self-metric of a hung collector, for the watchdog."""
         return self._self_metric(up=False, samples=0, hangs=1)
 
     def _busy(self) -> None:
@@ -243,13 +243,13 @@ class Runner:
 def self_metric(
     name: str, fields: Mapping[str, FieldValue], time_ns: int, tags: Mapping[str, str] | None = None
 ) -> bytes:
-    """A collector's self-metric as a line."""
+    """A collector's self-metric in line protocol."""
     series = Series(COLLECTOR.name, {**(tags or {}), "collector": name})
     return _bytes([encode(Metric(series, fields, time_ns))])
 
 
 def down(name: str, report: ErrorReporter, reason: str, time_ns: int) -> bytes:
-    """Count and log why a collector cannot start; return its self-metric."""
+    """Count and log the reason why a collector cannot start; return its self-metric."""
     report.error(reason)
     return self_metric(name, {"samples": 0, "errors": report.take(), "up": 0, "reason": reason[:MAX_REASON]}, time_ns)
 
@@ -259,7 +259,7 @@ def _bytes(lines: list[str]) -> bytes:
 
 
 def sentence(error: Exception) -> str:
-    """The message of an exception; with its type, unless the message is a full sentence."""
+    """The message of an exception, with its type unless the message is a full sentence."""
     if isinstance(error, (Unavailable, ValueError)) and str(error):
         return str(error)
     return f"{type(error).__name__}: {error}"

@@ -46,11 +46,11 @@ UNITS = {
 
 
 class DeclarationError(ValueError):
-    """A declaration is wrong; the message names the measurement, the field and the cure."""
+    """A declaration is invalid; the message names the measurement, the field and the remedy."""
 
 
 class Tag(NamedTuple):
-    """A tag: a string that takes few values. Optional tags can be absent from a line."""
+    """A tag: a string with few different values. Optional tags can be absent from a line."""
 
     name: str
     help: str
@@ -61,7 +61,7 @@ class Field(NamedTuple):
     """A field.
 
     Args:
-        name: snake_case, ending in its unit where it has one.
+        name: snake_case, ending in its unit if it has one.
         kind: float, int, bool or str; InfluxDB rejects a field that changes its kind.
         unit: a key of :data:`UNITS`, such as ``celsius`` or ``bytes``; empty for a plain number.
         help: one sentence.
@@ -88,8 +88,8 @@ class Measurement(NamedTuple):
     """A measurement: the meaning of one kind of line.
 
     Args:
-        event: whether a line reports something that happened once, which no later line repeats. A spool syncs such
-            lines to the disk at once.
+        event: whether a line reports a single event that no later line repeats. A spool syncs such lines to disk
+            immediately.
     """
 
     name: str
@@ -99,16 +99,16 @@ class Measurement(NamedTuple):
     event: bool = False
 
     def field(self, name: str) -> Field:
-        """The field of that name. Raises KeyError where the measurement declares none."""
+        """The field of that name. Raises KeyError if it is not declared."""
         for field in self.fields:
             if field.name == name:
                 return field
         raise KeyError(f"measurement {self.name!r} declares no field {name!r}")
 
     def only(self, *fields: str) -> Measurement:
-        """This measurement with these of its fields, for a collector that fills no more.
+        """This measurement with only these of its fields.
 
-        Raises KeyError when the measurement has no field of that name.
+        Raises KeyError for an undeclared field.
         """
         return self._replace(fields=tuple(self.field(name) for name in fields))
 

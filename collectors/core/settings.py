@@ -23,7 +23,7 @@ _KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true o
 
 
 class SettingsError(ValueError):
-    """A setting is wrong; the message names file and line, variable or option, and the expected value."""
+    """A setting is invalid; the message names file and line, variable or option, and the expected value."""
 
 
 class Setting(Generic[T]):
@@ -32,11 +32,11 @@ class Setting(Generic[T]):
     Args:
         name: snake_case.
         kind: str, int, float or bool.
-        default: the value where none is set; None for an optional setting.
+        default: the value if none is set; None for an optional setting.
         help: one sentence.
         choices: the allowed texts; empty for any.
         low, high: the inclusive range of a number, or None.
-        positional: whether the first argument without an option sets it, too.
+        positional: whether it can also be given as the first argument, without its option.
     """
 
     __slots__ = ("choices", "default", "help", "high", "kind", "low", "name", "positional")
@@ -77,11 +77,11 @@ class Setting(Generic[T]):
         return words
 
     def check(self, given: object) -> T:
-        """The value as its kind. Raises ValueError without a message where it does not fit."""
+        """Convert to the setting's kind. Raises ValueError without a message for an invalid value."""
         value: Any = float(given) if self.kind is float and type(given) is int else given
         fits = type(value) is self.kind and (not self.choices or value in self.choices)
         if self.kind is float and fits:
-            fits = abs(value) < float("inf")  # which nan is not, either
+            fits = abs(value) < float("inf")  # which also excludes NaN
         if not fits:
             raise ValueError
         if (self.low is not None and not value >= self.low) or (self.high is not None and not value <= self.high):
@@ -89,7 +89,7 @@ class Setting(Generic[T]):
         return cast("T", value)
 
     def read(self, text: str) -> T:
-        """Parse the text of a variable or an option. Raises ValueError without a message where it does not fit."""
+        """Parse the text of a variable or an option. Raises ValueError without a message if it is invalid."""
         if self.kind is bool:
             word = text.strip().lower()
             if word not in _TRUE + _FALSE:
@@ -99,13 +99,13 @@ class Setting(Generic[T]):
 
 
 class Values:
-    """The settings of one collector, each found by its declaration: ``values[BACKEND]``.
+    """The settings of one collector, accessed by declaration: ``values[BACKEND]``.
 
     Args:
-        values: by name; the rest have their defaults.
+        values: by name; missing ones have their defaults.
         load: reads the settings, now and at each :meth:`reload`.
-        file: the settings file's path; None if it is not known.
-        overriding: names of the settings that a variable or an option gives, so that the file has no effect on them.
+        file: path of the settings file; None if it is unknown.
+        overriding: names of settings from variables or options, on which the file has no effect.
     """
 
     __slots__ = ("_error", "_load", "_values", "file", "overriding")
@@ -125,13 +125,13 @@ class Values:
         self.reload()
 
     def __getitem__(self, setting: Setting[T]) -> T:
-        """The value. Raises SettingsError where any of the settings is wrong."""
+        """The value. Raises SettingsError if any of the settings is invalid."""
         if self._error is not None:
             raise SettingsError(self._error)
         return cast("T", self._values.get(setting.name, setting.default))
 
     def reload(self) -> None:
-        """Read the settings again. Errors are raised by the first value that is asked for."""
+        """Read the settings again. Errors are raised on the first access to a value."""
         if self._load is None:
             return
         try:
@@ -161,15 +161,15 @@ def resolve(
 
     Args:
         section: the collector's name.
-        settings: those that the collector declares.
+        settings: the collector's declarations.
         file: the settings file's path, for messages.
-        text: the content of the file, or None where there is none.
-        sections: every section that the file can have.
+        text: the content of the file, or None if there is none.
+        sections: all possible sections of the file.
         environ: the environment.
-        options: the text of each option that was given, by the setting's name.
+        options: the text of each given option, by the setting's name.
 
     Raises:
-        SettingsError: for a broken file, an unknown section or key, a wrong type, a value out of range.
+        SettingsError: an invalid file, an unknown section or key, a wrong type, or a value out of range.
     """
     values: dict[str, object] = {}
     overriding: set[str] = set()
@@ -195,7 +195,7 @@ def _option(setting: Setting[Any]) -> str:
 def _from_file(
     section: str, settings: Sequence[Setting[Any]], file: str, text: str, sections: Sequence[str]
 ) -> dict[str, object]:
-    import tomllib  # here, since most machines have no settings file
+    import tomllib  # here, because most machines have no settings file
 
     try:
         document = tomllib.loads(text)
@@ -223,7 +223,7 @@ def _from_file(
 
 
 def _line(text: str, section: str | None, key: str) -> int:
-    """The line of a key (or, without a section, of a section's head), from 1; the parser does not report it."""
+    """The line of a key (or, without a section, of a section's header), from 1; the parser does not report it."""
     inside = section is None
     for number, line in enumerate(text.splitlines(), 1):
         head = re.match(r"\s*\[\s*[\"']?([^\]\"']+)", line)

@@ -1,4 +1,4 @@
-"""Changes settings in the settings file, and nothing else in it."""
+"""Change individual settings in the settings file."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Value = str | int | float | bool
 
 
 class SettingsFileError(ValueError):
-    """The file cannot be changed by a program; the message says why in one sentence."""
+    """The file cannot be changed automatically; the message is one sentence with the reason."""
 
 
 def changed(text: str, section: str, values: Mapping[str, Value]) -> str:
-    """The text of a settings file with other values in one section; comments and all other lines stay.
+    """The text of a settings file with new values in one section; comments and all other lines are preserved.
 
     Args:
         text: the file's content.
-        section: name of the section, which is added if there is none.
+        section: name of the section, which is added if missing.
         values: the new values.
 
     Raises:
-        SettingsFileError: the text is not valid TOML, or is written in a way that only a person can change.
+        SettingsFileError: the text is not valid TOML, or its form can only be changed by hand.
     """
     before = _parsed(text)
     lines = text.splitlines()
@@ -62,7 +62,7 @@ def changed(text: str, section: str, values: Mapping[str, Value]) -> str:
 
 
 def spelled(name: str, value: Value) -> str:
-    """A setting as a line of TOML.
+    """A setting as a TOML line.
 
     >>> spelled("mask", "0,0 50,0 50,30")
     'mask = "0,0 50,0 50,30"'

@@ -1,8 +1,8 @@
-"""Reads that can take long, or forever, in threads beside the collector's own.
+"""Run reads that can take long, or forever, in threads outside the collector's main loop.
 
-A file system whose server is down, a sensor that converts for a second and a program that hangs would keep a batch
-waiting. Each of them is a read here: a batch requests it, emits its quick values, and takes the answers that are
-there. An answer that comes later belongs to a later batch, and has the time at which it came.
+A file system whose server is down, a sensor that converts for a second or a program that hangs would delay a batch.
+Each of them is a slow read: a batch requests it, emits its quick values, and includes the results that are ready. A
+late result goes into a later batch, with the time of its arrival.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Container, Hashable, Mapping
 
-#: A read that took longer, in seconds, is slow: where batch follows batch, no batch waits for it again.
+#: A read that took longer, in seconds, is slow: later batches do not wait for it.
 SLOW_SECONDS = 0.25
 
-#: After this time without an answer, in seconds, another thread goes on with the rest.
+#: Seconds without a result after which another thread continues with the remaining reads.
 _STEP_SECONDS = 0.02
 
-#: Takes no arguments; its result or its exception is the answer.
+#: Called without arguments; its result or its exception is the answer.
 Read = Callable[[], object]
 
 
@@ -26,7 +26,7 @@ class Answer:
 
     Args:
         seconds: how long the read took.
-        time_ns: wall clock when it was done.
+        time_ns: wall clock at its end.
         late: whether an earlier batch requested it.
     """
 
@@ -39,15 +39,15 @@ class Answer:
         self.late = late
 
     def time(self, now: int) -> int:
-        """The time of the sample: that of the batch, or its own where it is slow or late."""
+        """The time of the sample: that of the batch, or its own if it is slow or late."""
         return self.time_ns if self.late or self.seconds >= SLOW_SECONDS else now
 
 
 class SlowReads:
     """Runs reads in threads, each read once at a time.
 
-    While all reads are quick, one thread serves batch after batch. A read that blocks its thread keeps no other read
-    waiting: another thread goes on. A read that never ends keeps its thread, and is not started again.
+    While all reads are quick, one thread serves all batches. A read that blocks its thread does not delay other reads:
+    another thread continues. A read that never ends keeps its thread, and is not started again.
 
     Args:
         clock_ns: wall clock.
@@ -69,7 +69,7 @@ class SlowReads:
         self._closed = False
 
     def request(self, reads: Mapping[Hashable, Read]) -> None:
-        """Start each read that does not run yet; those that were quick the last time come first."""
+        """Start each read that is not running yet, fast ones first."""
         with self._done:
             now = self._timer()
             # Forget reads that are no longer requested.
@@ -83,11 +83,11 @@ class SlowReads:
                 self._wake()
 
     def wait(self, seconds: float, *, slow: bool, keys: Container[Hashable] | None = None) -> bool:
-        """Wait until the reads of the last request are done; True once they are, False when the time is over.
+        """Wait until the reads of the last request are done; False if the time is up before.
 
         Args:
-            slow: wait for those, too, that were slow the last time.
-            keys: wait for no others.
+            slow: also wait for reads that were slow last time.
+            keys: wait only for these.
         """
         deadline = self._timer() + seconds
         with self._done:
@@ -116,20 +116,20 @@ class SlowReads:
             return taken
 
     def waiting(self) -> dict[Hashable, float]:
-        """Each read that has no answer yet, and for how long, in seconds."""
+        """Each pending read with its running time in seconds."""
         with self._done:
             now = self._timer()
             return {key: now - since for key, since in self._since.items()}
 
     def close(self) -> None:
-        """End the threads that wait for work; the others end with their read."""
+        """End the idle threads; the others end with their read."""
         with self._done:
             self._closed = True
             self._queue.clear()
             self._todo.notify_all()
 
     def _wake(self) -> None:
-        """Wake a thread that waits for work, or start one. The lock is held."""
+        """Wake an idle thread, or start one. The caller holds the lock."""
         if self._idle:
             self._todo.notify()
         else:
@@ -140,7 +140,7 @@ class SlowReads:
             with self._done:
                 while not self._queue:
                     if self._closed or self._idle:
-                        return  # one waiting thread is enough
+                        return  # one idle thread is enough
                     self._idle += 1
                     self._todo.wait()
                     self._idle -= 1

@@ -1,6 +1,6 @@
 """Standard input and output: requests from Telegraf, shutdown, and pipes that lose no line.
 
-Linux can copy the content of a pipe and leave it there (tee(2)). :class:`PeekingPipe` removes lines from the pipe only
+On Linux, tee(2) copies the content of a pipe without removing it. :class:`PeekingPipe` removes lines from the pipe only
 once their results are written: if this process is killed before, the next reader of the pipe finds them again.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from collectors.core.api import Unwritable
 
 #: Capacity of a widened pipe in bytes, the maximum for an ordinary user (/proc/sys/fs/pipe-max-size). Its writer can
-#: go on while the reader handles earlier lines.
+#: continue while the reader handles earlier lines.
 PIPE_BYTES = 1024 * 1024
 
 #: Maximum number of bytes that one peek returns.
@@ -26,7 +26,7 @@ _AT_ONCE = 2
 
 
 def write_all(descriptor: int) -> Callable[[bytes], None]:
-    """What writes all bytes to a descriptor. It raises Unwritable, or BrokenPipeError where nobody reads any more."""
+    """A function that writes all bytes to a descriptor. It raises Unwritable, or BrokenPipeError without a reader."""
 
     def write(data: bytes) -> None:
         view = memoryview(data)
@@ -42,8 +42,8 @@ def write_all(descriptor: int) -> Callable[[bytes], None]:
 
 
 def widen(descriptor: int) -> bool:
-    """Widen a pipe to :data:`PIPE_BYTES`; False where it is not a pipe, or where the user has too many wide ones."""
-    import fcntl  # here, since only processors need it
+    """Widen a pipe to :data:`PIPE_BYTES`; False if it is not a pipe, or if the user has too many wide ones."""
+    import fcntl  # here, because only processors need it
 
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
@@ -74,10 +74,10 @@ class PeekingPipe:
         self._peeked = 0
 
     def peek(self) -> bytes | None:
-        """The lines in the pipe; empty at the pipe's end, None where there are none yet.
+        """The lines in the pipe; empty at the pipe's end, None if there are none yet.
 
-        The lines of the last peek leave the pipe now. A line whose end is not in the pipe is removed, too, since it
-        may be longer than the pipe.
+        The lines of the previous peek leave the pipe now. A line whose end is not in the pipe is removed as well,
+        because it may be longer than the pipe.
         """
         self.discard()
         try:
@@ -103,7 +103,7 @@ class PeekingPipe:
 
 
 def _tee() -> Callable[[int, int, int], int]:
-    """tee(2), which Python lacks; it raises OSError as the functions of ``os`` do."""
+    """tee(2), which Python lacks; it raises OSError like the functions of ``os``."""
     import ctypes
     from errno import ENOSYS
 
@@ -125,7 +125,7 @@ def _tee() -> Callable[[int, int, int], int]:
     return tee
 
 
-#: Bytes that are read from standard input at once: the capacity of an ordinary pipe.
+#: Maximum number of bytes per read from standard input: the capacity of an ordinary pipe.
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -133,7 +133,7 @@ class StdinControl:
     """Requests from Telegraf: lines on standard input, until it ends or SIGTERM or SIGINT arrives.
 
     Args:
-        stdin: the descriptor of standard input, or None for the signals alone.
+        stdin: the descriptor of standard input, or None for signals only.
     """
 
     def __init__(self, stdin: int | None) -> None:
@@ -152,12 +152,12 @@ class StdinControl:
             signal.signal(number, self._stop)
 
     def listen(self, stdin: int) -> None:
-        """Wait for this descriptor as standard input, too."""
+        """Also wait for this descriptor as standard input."""
         self._stdin = stdin
         self._poll.register(stdin, select.POLLIN | select.POLLHUP)
 
     def peek_input(self) -> None:
-        """Where standard input is a pipe, keep the lines that :meth:`read` returns in it until the next call."""
+        """If standard input is a pipe, keep the lines that :meth:`read` returns in it until the next call."""
         if self._stdin is not None and widen(self._stdin):
             self._kept = PeekingPipe(self._stdin)
 
@@ -179,7 +179,7 @@ class StdinControl:
                 self.stopped = True
 
     def next(self) -> bool:
-        """Wait for the next line; False after a signal, or once the input has ended and each line has been returned."""
+        """Wait for the next line; False after a signal, or once the input has ended and all its lines were returned."""
         while not self._pending and not self.stopped:
             self._read(None)
         if not self._pending:
@@ -188,7 +188,7 @@ class StdinControl:
         return True
 
     def request(self, seconds: float) -> bool:
-        """Whether a line comes within *seconds*; sooner False on shutdown."""
+        """Whether a line arrives within *seconds*; False earlier on shutdown."""
         if not self._pending and not self.stopped:
             self._read(seconds)
         if not self._pending:
@@ -197,9 +197,9 @@ class StdinControl:
         return True
 
     def read(self, seconds: float) -> bytes | None:
-        """Read standard input as it comes; None where *seconds* pass without input, empty at its end.
+        """Read available standard input; None after *seconds* without input, empty at its end.
 
-        After a signal it returns the input that was written before, and waits for no more. The caller is done with the
+        After a signal it returns the input that was written before, and does not wait. The caller has processed the
         result of the previous call, see :meth:`peek_input`.
         """
         if self._stdin is None:
@@ -219,10 +219,10 @@ class StdinControl:
         return b"" if self.stopped and not ready else None
 
     def wait(self, seconds: float, descriptor: int | None = None, /) -> bool:
-        """Sleep; return True on shutdown. Lines that arrive meanwhile are dropped.
+        """Sleep; return True on shutdown. Lines that arrive in the meantime are dropped.
 
         Args:
-            descriptor: ends the sleep, too, once it can be read; it stays unread.
+            descriptor: also ends the sleep once it is readable; it is not read.
         """
         if not self.stopped:
             if descriptor is not None:

@@ -1,6 +1,6 @@
-"""The authorities by which this machine's programs know a server: the system's, and those of its SenseTIG.
+"""The authorities that this machine's programs trust: the system's, and those of its SenseTIG installation.
 
-The playbook keeps the authority of the hub out of the system's store, so that other programs do not trust it.
+The playbook does not add the hub's authority to the system's store, so that other programs do not trust it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-#: The folder of the authorities, written by the role certificates. Go's programs read it by SSL_CERT_DIR.
+#: The folder of the authorities, written by the role certificates. Go programs read it through SSL_CERT_DIR.
 TRUSTED = "/etc/sensetig/tls/trusted"
 
 
@@ -28,7 +28,7 @@ def client_context(ca_file: str | None = None) -> SSLContext:
 
     try:
         context = ssl.create_default_context(cafile=ca_file)
-    except OSError as error:  # ssl.SSLError is one, too
+    except OSError as error:  # including ssl.SSLError
         error.filename = ca_file
         raise
     if ca_file is None:
@@ -40,7 +40,7 @@ def trust_installation(context: SSLContext) -> None:
     """Add the authorities of this installation; there are none on a machine without TLS.
 
     Raises:
-        OSError: one cannot be read or is no certificate; ``filename`` is its path.
+        OSError: a file cannot be read or is not a certificate; ``filename`` is its path.
     """
     try:
         names = sorted(name for name in os.listdir(TRUSTED) if name.endswith(".crt"))
@@ -50,6 +50,6 @@ def trust_installation(context: SSLContext) -> None:
         path = os.path.join(TRUSTED, name)
         try:
             context.load_verify_locations(path)
-        except OSError as error:  # ssl.SSLError is one, too
+        except OSError as error:  # including ssl.SSLError
             error.filename = path
             raise

@@ -1,4 +1,4 @@
-"""Ends a collector that hangs: Telegraf restarts a process that ended, and waits for one that does not answer."""
+"""End a hung collector: Telegraf restarts a process that ended, but waits for one that does not respond."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 
-#: Seconds that one batch of a polled collector, or one piece of a processor's input, may take.
+#: Time limit for one batch of a polled collector, or one piece of a processor's input, in seconds.
 HANG_SECONDS = 120.0
 
-#: Seconds that a streaming collector may take between two batches: it may wait for a device in between.
+#: Time limit between two batches of a streaming collector, in seconds: it may wait for a device in between.
 STREAM_HANG_SECONDS = 300.0
 
 
@@ -18,8 +18,8 @@ class Watchdog:
     """Watches one thread's work from another thread.
 
     Args:
-        seconds: that the work may take.
-        on_hang: called once, on the watching thread, with the place where the work hangs.
+        seconds: time limit of the work.
+        on_hang: called once, on the watchdog's thread, with the code location of the hang.
         timer: monotonic seconds.
     """
 
@@ -33,15 +33,15 @@ class Watchdog:
         self._worker = threading.get_ident()
 
     def start(self) -> None:
-        """Watch from now on."""
+        """Start watching."""
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def busy(self) -> None:
-        """The work begins."""
+        """Report that work begins."""
         self._since = self._timer()
 
     def idle(self) -> None:
-        """The work has ended, or waits for others."""
+        """Report that the work has ended, or waits for others."""
         self._since = None
 
     def check(self) -> bool:

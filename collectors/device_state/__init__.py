@@ -1,5 +1,6 @@
-"""The state of each device: how much it has told, when, what last, and whether it still does.
+"""The state of each device: message counts, first and last times, and whether it is still reporting.
 
-The parts: :mod:`model` is pure, :mod:`store` says what a store does, :mod:`sqlite` and :mod:`nats_kv` are the two,
-:mod:`tracker` counts in memory and writes now and then. docs/explanation/device-state.md tells of costs and crashes.
+The parts: :mod:`model` is pure, :mod:`store` defines the interface of a store, :mod:`sqlite` and :mod:`nats_kv` are its
+two implementations, and :mod:`tracker` counts in memory and writes at intervals. For costs and crash safety see
+docs/explanation/device-state.md.
 """

@@ -11,11 +11,11 @@ from collectors.core.line_protocol import Metric
 from collectors.device_state.counting import Device
 from collectors.device_state.tracker import Tracker
 
-#: Maximum number of lines returned at once; a reader of 20,000 lines a second takes them in a twentieth of a second.
+#: Maximum number of lines returned at once; a reader of 20,000 lines a second needs a twentieth of a second for them.
 TOLD_TOGETHER = 1000
 
 #: If a flush is under way and memory holds this many times the setting's messages, lines wait for the flush.
-MOST_TIMES = 4
+MAX_BACKLOG_FACTOR = 4
 
 #: Maximum wait for the store at the end, in seconds; Telegraf sends SIGTERM after five, and SIGKILL after ten.
 END_SECONDS = 4.0
@@ -25,10 +25,10 @@ class Background:
     """Flushes a tracker in a thread.
 
     Args:
-        tracker: flushed by this object alone.
+        tracker: flushed only by this object.
         most: messages in memory, see :class:`~collectors.device_state.tracker.Limits`.
         said: queue of error messages of the tracker and its store, filled from any thread.
-        complain: takes these messages, in the caller's thread.
+        complain: receives these messages, on the caller's thread.
         spell: encodes a metric as a line, in any thread.
         timer: monotonic seconds.
         clock_ns: wall clock, nanoseconds since 1970.
@@ -45,7 +45,7 @@ class Background:
         clock_ns: Callable[[], int],
     ) -> None:
         self._tracker = tracker
-        self._most = most * MOST_TIMES
+        self._most = most * MAX_BACKLOG_FACTOR
         self._said = said
         self._complain = complain
         self._spell = spell
@@ -67,7 +67,7 @@ class Background:
         return [self._lines.popleft() for _ in range(min(len(self._lines), TOLD_TOGETHER))]
 
     def close(self) -> list[str]:
-        """Flush for the last time, within a bounded time, and return all lines that are left."""
+        """Flush for the last time, within a bounded time, and return all remaining lines."""
         deadline = self._timer() + END_SECONDS
         if self._join(END_SECONDS):
             self._begin(self._last)

@@ -21,16 +21,16 @@ class Seen(NamedTuple):
     Args:
         identities: of its messages, in order of arrival.
         parts: counts of each series.
-        told: the last status message.
+        status: the last status message.
     """
 
     identities: Collection[int] = ()
     parts: Sequence[Part] = ()
-    told: Told | None = None
+    status: StatusMessage | None = None
 
 
-class Told(NamedTuple):
-    """A status message: the number of pending messages when it arrived, whether it said offline, and its facts."""
+class StatusMessage(NamedTuple):
+    """A status message: the number of pending messages when it arrived, whether it reported offline, and its facts."""
 
     position: int
     gone: bool | None
@@ -48,9 +48,9 @@ class Pending:
         self.identities: dict[int, None] = {}
         self.series: list[Device] = []
 
-    def take(self, told: Told | None) -> Seen:
+    def take(self, status: StatusMessage | None) -> Seen:
         """Return the counts and reset them."""
-        seen = Seen(self.identities, [series.take() for series in self.series], told)
+        seen = Seen(self.identities, [series.take() for series in self.series], status)
         self.identities, self.series = {}, []
         return seen
 
@@ -115,10 +115,10 @@ def delta_of(seen: Seen) -> model.Delta:
         # Several series may share a place, since host and site do not distinguish sensors.
         if place not in values or last >= values[place][0]:
             values[place] = last, fields
-    told = seen.told
-    about: Mapping[str, str] = told.about if told else {}
-    gone = told.gone if told else None
-    if told and told.gone and len(seen.identities) > told.position:
+    status = seen.status
+    about: Mapping[str, str] = status.about if status else {}
+    gone = status.gone if status else None
+    if status and status.gone and len(seen.identities) > status.position:
         gone = False  # a message arrived after it
     return model.Delta(tuple(seen.identities), 0, first_ns, last_ns, steps, span_ns, duplicates, values, about, gone)
 

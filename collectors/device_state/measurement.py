@@ -1,4 +1,4 @@
-"""What is told of each device's state, and of the store that keeps it."""
+"""The measurements of device states and of their store."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DEVICE_STORE = Measurement(
             "unchecked_messages",
             int,
             "",
-            "Messages of which only the number was kept, because the store was away: a redelivered one counts twice.",
+            "Messages kept only as a count because the store was unavailable; a redelivered one counts twice.",
             0,
         ),
         Field("lost_messages", int, "", "Messages of devices beyond the setting `state_devices`, not counted.", 0),

@@ -22,11 +22,11 @@ from collectors.device_state.measurement import LATE, OFFLINE, ONLINE
 #: Maximum number of last values of a device, and of characters of a text: a device may use any number of names.
 MAX_VALUES, MAX_TEXT = 128, 256
 
-#: Interval assumed for a device that has sent one sample, if no setting gives it.
+#: Assumed interval for a device that has sent one sample, without a setting.
 INTERVAL_UNKNOWN_SECONDS = 60.0
 
-#: Weight of a new interval in the learned one, and its maximum as a multiple of the old one: one long outage is not the
-#: device's interval.
+#: Weight of a new interval in the learned one, and its maximum as a multiple of the old one: a long outage must not be
+#: learned as the interval.
 _LEARN, _MAX_LEARN = 0.3, 4.0
 
 _MAGIC = b"SD1"
@@ -101,10 +101,10 @@ class State(NamedTuple):
     """The stored state of a device.
 
     Args:
-        seen_ns: when telemetry or a status message was last written, by the worker's clock.
+        seen_ns: time of the last write of telemetry or of a status message, by the worker's clock.
         interval_seconds: the learned interval; 0 if there is none yet.
-        gone: whether the device, or the broker for it, reported offline, and nothing arrived since.
-        window: identities of the last messages, by the second in which they were written.
+        gone: whether the device, or the broker on its behalf, reported offline, and nothing has arrived since.
+        window: identities of the latest messages, by the second of their write.
     """
 
     messages: int = 0
@@ -187,7 +187,7 @@ def _patience_ns(state: State, intervals: float, rules: Rules) -> int:
 def _window(
     groups: tuple[tuple[int, tuple[int, ...]], ...], new: tuple[int, ...], second: int, rules: Rules
 ) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """Drop identities that are too old or too many; all of the newest stay, so that a write without an answer can be
+    """Drop identities that are too old or too many, but keep the newest, so that a write without an answer can be
     retried without counting twice."""
     kept: list[tuple[int, tuple[int, ...]]] = []
     if new:

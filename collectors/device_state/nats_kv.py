@@ -1,6 +1,6 @@
 """The store in a NATS JetStream key-value bucket, for any number of workers on any number of machines.
 
-The client lives on a loop in a thread of its own; whoever calls waits for it, and for a bounded time.
+The client runs on an event loop in a separate thread; calls from other threads wait for it, up to a time limit.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.js.kv import KeyValue
 
-#: How long one answer of the server is waited for, and how long all of a call, in seconds.
+#: Time limits for one response of the server, and for a whole call, in seconds.
 ANSWER_SECONDS, CALL_SECONDS = 2.0, 20.0
 
-#: Requests that are under way at once.
+#: Maximum number of concurrent requests.
 _AT_ONCE = 128
 
 _PORT = 4222
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class Server(NamedTuple):
-    """Where a NATS server is, and who connects to it."""
+    """The address of a NATS server, with credentials."""
 
     host: str
     port: int
@@ -49,7 +49,7 @@ class Server(NamedTuple):
 
     @property
     def place(self) -> str:
-        """What it is called in messages; never with the password."""
+        """The server's name in messages, never with the password."""
         return f"{self.host}:{self.port}"
 
 
@@ -61,17 +61,17 @@ def read_server(
     *,
     setting: str = "state",
 ) -> Server:
-    """The server that a URL names.
+    """Parse the URL of a server.
 
     Args:
         url: ``nats://[user@]host[:port]``, or ``tls://`` for TLS, which a server beyond loopback needs.
-        password_file: its first line is the password, which therefore stands in no list of processes.
+        password_file: its first line is the password, which therefore does not appear in a list of processes.
         credentials_file: a user's credentials, as NATS's own tools write them.
-        ca_file: certificates that are trusted instead of those of the system and of this installation.
+        ca_file: certificates to trust instead of those of the system and of this installation.
         setting: name of the setting with the URL, for error messages.
 
     Raises:
-        Unavailable: the URL names no server, has a password in it, or leads beyond loopback unencrypted; or a file
+        Unavailable: the URL is not a server's, contains a password, or leads beyond loopback unencrypted; or a file
             with secrets cannot be used.
     """
     try:
@@ -104,7 +104,7 @@ def read_server(
 
 
 def spell(device: str) -> str:
-    """A device's name as a key: every other sign than letters, digits, ``_`` and ``-`` in hexadecimal.
+    """Encode a device's name as a key: characters other than letters, digits, ``_`` and ``-`` become hexadecimal.
 
     >>> spell("pi.7"), unspell("pi=2E7")
     ('pi=2E7', 'pi.7')
@@ -116,18 +116,18 @@ def spell(device: str) -> str:
 
 
 def unspell(key: str) -> str:
-    """The name that :func:`spell` spelled."""
+    """Decode a key of :func:`spell`."""
     return _SPELLED.sub(lambda match: chr(int(match[1], 16)), key).encode("latin-1").decode("utf-8", "replace")
 
 
 class NatsStore:
-    """A store in a bucket, which is made where it is not there.
+    """A store in a bucket, which is created if missing.
 
     Args:
-        server: where.
+        server: the server.
         bucket: its name.
-        replicas: servers that keep a bucket that is made.
-        complain: takes one sentence; only called from within this store's methods.
+        replicas: number of replicas of a new bucket.
+        complain: receives one sentence; only called from within this store's methods.
     """
 
     kind = "nats"
@@ -163,7 +163,7 @@ class NatsStore:
         return self._call(self._devices())
 
     def close(self) -> None:
-        """End the connection and its thread."""
+        """Close the connection and end its thread."""
         loop, thread = self._loop, self._thread
         if loop is None or thread is None:
             return
@@ -226,7 +226,7 @@ class NatsStore:
             return []
 
     async def _connected(self) -> KeyValue:
-        """The bucket, once the server is there. The client reconnects by itself; it is not waited for."""
+        """The bucket, once the server is available. The client reconnects by itself without delaying calls."""
         import nats
         from nats.js.api import KeyValueConfig
         from nats.js.errors import BucketNotFoundError
@@ -246,7 +246,7 @@ class NatsStore:
                 reconnect_time_wait=1,
                 error_cb=self._met,
             )
-            # To reconnect without end, as is asked for, means for the client to try at first without end, too.
+            # With endless reconnects, the client would also try the first connection endlessly.
             self._client = await asyncio.wait_for(connecting, ANSWER_SECONDS)
         if not self._client.is_connected:
             raise ConnectionError("the connection is gone; it is being tried again")
@@ -260,7 +260,9 @@ class NatsStore:
         return self._kv
 
     async def _met(self, error: Exception) -> None:
-        self._reason = self._reason or str(error)  # the first tells why; what follows is the connection that breaks off
+        self._reason = self._reason or str(
+            error
+        )  # the first error is the cause; later ones report the closed connection
 
     async def _disconnect(self) -> None:
         if self._client is not None:
@@ -272,13 +274,13 @@ class NatsStore:
             return None
         try:
             return client_context(self._server.ca_file)
-        except OSError as error:  # ssl.SSLError is one, too
+        except OSError as error:  # including ssl.SSLError
             raise Unavailable(
                 f"state_ca_file {error.filename} cannot be used as certificates: {error.strerror or error}"
             ) from None
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Have something done on the loop; what goes wrong becomes StoreError."""
+        """Run a coroutine on the loop; convert its exceptions to StoreError."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="device state", daemon=True)
@@ -288,14 +290,14 @@ class NatsStore:
         try:
             return future.result()
         except Exception as error:  # noqa: BLE001 - the library raises its own errors, those of asyncio and of sockets
-            # The client goes on trying behind a call that is no longer waited for, and met a reason meanwhile.
+            # The client keeps trying after the call has timed out, and has recorded a reason in the meantime.
             words = self._reason or "it does not answer" if isinstance(error, TimeoutError) else str(error)
             where = f"the NATS server {self._server.place} did not serve the bucket {self._bucket}"
             raise StoreError(f"{where}: {words.partition(chr(10))[0] or type(error).__name__}") from None
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Wait for all; the first that fails ends the others, and is raised."""
+    """Wait for all; the first failure cancels the others, and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for each in work:

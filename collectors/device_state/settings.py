@@ -1,4 +1,4 @@
-"""The settings of the state of devices, which the processor takes among its own."""
+"""The settings of the device state, which are part of the processor's settings."""
 
 from __future__ import annotations
 

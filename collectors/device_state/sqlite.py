@@ -22,7 +22,7 @@ from collectors.device_state.store import Change, Stored, StoreError
 #: Maximum wait for another worker, which opens the file or writes it, in seconds.
 BUSY_SECONDS = 5.0
 
-#: Pause between two attempts to lock the file, in seconds: flock(2) waits for ever or not at all.
+#: Pause between two attempts to lock the file, in seconds: flock(2) waits forever or not at all.
 _LOCK_PAUSE_SECONDS = 0.01
 
 #: Devices in one statement; older versions of SQLite allow 999 variables.
@@ -43,12 +43,12 @@ _ADVICE = {
 class SqliteStore:
     """A store in a file.
 
-    A damaged file is renamed to ``<file>.corrupt`` and replaced by a new one: otherwise no device would be counted
-    until somebody intervenes, and the old file stays available for repair.
+    A damaged file is renamed to ``<file>.corrupt`` and replaced by a new one, so that counting continues without manual
+    repair; the old file is preserved.
 
     Args:
         path: the file; a missing folder is created.
-        complain: takes one sentence.
+        complain: receives one sentence.
         busy_seconds: maximum wait for another worker.
     """
 

@@ -18,7 +18,7 @@ from tenacity.wait import wait_random_exponential
 from collectors.core.line_protocol import FieldValue, Metric, Series
 from collectors.core.settings import Values
 from collectors.device_state import model
-from collectors.device_state.counting import Device, Pending, Seen, Told, delta_of, joined
+from collectors.device_state.counting import Device, Pending, Seen, StatusMessage, delta_of, joined
 from collectors.device_state.measurement import DEVICE_STATE, DEVICE_STORE, OFFLINE
 from collectors.device_state.store import Change, Store, StoreError
 
@@ -60,7 +60,7 @@ class Tracker:
         rules: rules for merging and for the status.
         limits: limits of memory and time.
         own: facts about this machine, by its device name.
-        complain: takes one sentence.
+        complain: receives one sentence.
         clock_ns: wall clock, for the last flush.
         timer: monotonic seconds.
         sleep: waits between attempts, in seconds.
@@ -88,7 +88,7 @@ class Tracker:
         # The counting fills these, and a flush starts by taking from them; everything below belongs to the flush.
         self._devices: WeakValueDictionary[str, Pending] = WeakValueDictionary()
         self._changed: dict[str, Pending] = {}
-        self._told: dict[str, Told] = {}
+        self._statuses: dict[str, StatusMessage] = {}
         self._kept: dict[str, model.Delta] = {}
         self._deadlines: dict[str, int] = {}
         # Workers started together should not write together.
@@ -108,19 +108,19 @@ class Tracker:
         return Device(pending, place)
 
     def status(self, name: str, fields: Mapping[str, FieldValue]) -> None:
-        """Take a status message of a device, or of the broker for it: ``status``, ``firmware``, ``bundle_version``.
+        """Accept a status message of a device, or of the broker for it: ``status``, ``firmware``, ``bundle_version``.
 
-        The order of arrival counts, since a device's clock may be wrong.
+        The order of arrival counts, because a device's clock may be wrong.
         """
         said = fields.get("status")
-        known = self._told.get(name)
-        if known is None and len(self._told) >= self._limits.devices:
+        known = self._statuses.get(name)
+        if known is None and len(self._statuses) >= self._limits.devices:
             return
         about = {key: str(fields[key]) for key in ("firmware", "bundle_version") if fields.get(key)}
         gone = said == "offline" if said is not None else known.gone if known else None
         pending = self._changed.get(name)
         position = len(pending.identities) if pending else 0
-        self._told[name] = Told(position, gone, {**(known.about if known else {}), **about})
+        self._statuses[name] = StatusMessage(position, gone, {**(known.about if known else {}), **about})
 
     @property
     def waiting(self) -> int:
@@ -132,19 +132,19 @@ class Tracker:
         return now >= self._next or self.waiting >= self._limits.pending
 
     def take(self) -> dict[str, Seen]:
-        """Return the counts for a flush and reset them. This must be quick, since lines wait for it."""
+        """Return the counts for a flush and reset them. This must be quick, because lines wait for it."""
         self._next = self._timer() + self._limits.seconds
-        told, taken = self._told, {}
+        statuses, taken = self._statuses, {}
         for name, pending in self._changed.items():
-            taken[name] = pending.take(told.pop(name, None))
-        for name, each in told.items():
-            taken[name] = Seen(told=each)
+            taken[name] = pending.take(statuses.pop(name, None))
+        for name, each in statuses.items():
+            taken[name] = Seen(status=each)
         self._changed.clear()
-        self._told = {}
+        self._statuses = {}
         return taken
 
     def flush(self, now_ns: int, taken: Mapping[str, Seen] | None = None) -> list[Metric]:
-        """Write what has changed, and return the states written and a report on the store.
+        """Write the changes, and return the states written and a report on the store.
 
         If the store fails, the rest is kept for the next flush.
 
@@ -159,7 +159,7 @@ class Tracker:
     def close(self, taken: Mapping[str, Seen] | None = None) -> list[Metric]:
         """Flush for the last time and close the store.
 
-        If the store fails, retry a limited number of times, since no later flush writes these messages. The rest is
+        If the store fails, retry a limited number of times, because no later flush writes these messages. The rest is
         reported, and counted as pending.
         """
         rest: Mapping[str, Seen] = self.take() if taken is None else taken
@@ -168,9 +168,9 @@ class Tracker:
 
         def attempt() -> bool:
             nonlocal rest, error
-            told, error = self._flush(self._clock_ns(), rest)
+            flushed, error = self._flush(self._clock_ns(), rest)
             rest = {}
-            metrics.extend(told)
+            metrics.extend(flushed)
             return bool(self._kept)
 
         Retrying(
@@ -216,13 +216,13 @@ class Tracker:
             failed = error
         self._kept = {name: delta for name, delta in deltas.items() if name not in written}
         self._reduce()
-        told = {**written, **overdue}
-        metrics = [self._metric(name, state, revision, now_ns) for name, (state, revision) in told.items()]
+        changed = {**written, **overdue}
+        metrics = [self._metric(name, state, revision, now_ns) for name, (state, revision) in changed.items()]
         metrics.append(self._report(len(written), now_ns, self._timer() - start))
         return metrics, failed
 
     def _add(self, taken: Mapping[str, Seen]) -> None:
-        """Add new counts to those that are not written yet."""
+        """Add new counts to unwritten ones."""
         for name, seen in taken.items():
             delta = delta_of(seen)
             if name in self._own:
@@ -236,7 +236,7 @@ class Tracker:
     def _write(
         self, deltas: Mapping[str, model.Delta], written: dict[str, tuple[model.State, int]], now_ns: int
     ) -> None:
-        """Write, and retry conflicts; *written* takes what was written, even if the store fails."""
+        """Write, and retry conflicts; *written* receives the states written, even if the store fails."""
         left = dict(deltas)
 
         def attempt() -> bool:
@@ -283,7 +283,7 @@ class Tracker:
             return model.EMPTY
 
     def _overdue(self, now_ns: int) -> dict[str, tuple[model.State, int]]:
-        """Write devices that became late or offline; of several workers, one is the first to write a device."""
+        """Write devices that became late or offline; only one of several workers writes each device."""
         if self._timer() >= self._list_at:
             for name in self._store.devices():
                 if len(self._deadlines) >= self._limits.devices:
@@ -363,7 +363,7 @@ class Tracker:
 
 
 def _deadline(state: model.State, rules: model.Rules, now_ns: int) -> int:
-    """Return when to check a device again; also one that is offline, since another worker may have heard of it."""
+    """Return when to check a device again, even if it is offline, because another worker may have heard from it."""
     deadline = model.deadline_ns(state, rules)
     return now_ns + int(LIST_SECONDS * 1e9) if deadline is None else deadline
 

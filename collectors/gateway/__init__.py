@@ -1,8 +1,8 @@
-"""The hub's gateway: writes what devices send by MQTT or NATS to InfluxDB, and acknowledges it then.
+"""The hub's gateway: writes messages from MQTT or NATS to InfluxDB, and then acknowledges them.
 
-Telegraf runs it as ``inputs.execd`` (``telegraf/hub/gateway.conf`` and ``nats.conf``). It calibrates and validates the
-points as the collector `telemetry` does, with the settings of that, and writes them itself: only so a message is
-acknowledged by what became of its points, and not by what became of its way. docs/how-to/mqtt-gateway.md describes it.
+Telegraf runs it as ``inputs.execd`` (``telegraf/hub/gateway.conf`` and ``nats.conf``). It calibrates and validates
+points like the collector `telemetry`, with the same settings, and writes them itself, so that a message is acknowledged
+only once its points are stored. docs/how-to/mqtt-gateway.md describes it.
 
 :mod:`service` is the collector, :mod:`mqtt` and :mod:`nats` are the sources, :mod:`writer` is InfluxDB's write API.
 """
@@ -26,7 +26,7 @@ def create(context: Context, /) -> Collector:
     """The gateway, not connected yet.
 
     Raises:
-        NotApplicable: no broker is set.
+        NotApplicable: no broker is configured.
         Unavailable: a setting or a secret cannot be used, or the device state cannot be kept.
     """
     from collectors.core.api import NotApplicable

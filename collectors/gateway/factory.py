@@ -1,4 +1,4 @@
-"""The gateway of the settings, with its files and clocks."""
+"""Build the gateway from the settings, with its files and clocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from collectors.gateway.writer import Target, Writer
 from collectors.telemetry import settings as telemetry
 from collectors.telemetry.processor import open_stages
 
-#: Schemes of Telegraf's setting, and their names here.
+#: Schemes in Telegraf's setting -> names here.
 _SCHEMES = {"tcp": "mqtt", "ssl": "mqtts"}
 
 
@@ -54,7 +54,7 @@ def make(context: Context) -> Gateway:
 
 def _target(values: Values) -> Target:
     token = settings.secret("SENSETIG_TELEGRAF_TOKEN", values[settings.TOKEN_FILE], "token_file")
-    # The outbox has the token itself.
+    # The outbox has its own token.
     if not is_token(token) and (token or not values[settings.INFLUXDB_URL].startswith("unix:")):
         raise Unavailable("there is no token for InfluxDB; set SENSETIG_TELEGRAF_TOKEN, or name its file in token_file")
     certificate, key = values[settings.TLS_CERT], values[settings.TLS_KEY]
@@ -97,7 +97,7 @@ def _source(values: Values) -> Source:
 
 
 def _log(sentence: str) -> None:
-    """Write a sentence to Telegraf's log that is no error."""
+    """Write a sentence to Telegraf's log without counting an error."""
     print(f"I! gateway: {sentence}", file=sys.stderr, flush=True)
 
 

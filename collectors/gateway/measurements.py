@@ -1,4 +1,4 @@
-"""The reports of the gateway on itself."""
+"""The self-metrics of the gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages from an MQTT broker, each with the packet id and the flag DUP that it was delivered with."""
+"""Messages from an MQTT broker, each with its packet id and DUP flag."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collectors.messaging.broker import Broker
 from collectors.messaging.session import ErrorQueue, Message, Session, SessionConfig
 from collectors.telemetry.redelivery import Delivery
 
-#: Messages that the broker sends before the first of them is acknowledged: max_inflight_messages of
+#: Number of messages that the broker sends before the first of them is acknowledged: max_inflight_messages in
 #: mosquitto/sensetig.conf.
 MAX_UNACKNOWLEDGED = 10_000
 
-#: How long the broker keeps the session, with what waits in it, while the gateway is away: 14 days.
+#: How long the broker keeps the session and its queue while the gateway is disconnected: 14 days.
 _SESSION_SECONDS = 14 * 86_400
 
 _STOP_SECONDS = 2.0
@@ -27,7 +27,7 @@ class MqttSource:
         broker: the broker.
         client_id: of the session.
         topics: to subscribe to.
-        log: takes a sentence at each connection.
+        log: receives a sentence at each connection.
     """
 
     def __init__(self, broker: Broker, client_id: str, topics: tuple[str, ...], log: Callable[[str], None]) -> None:
@@ -55,16 +55,16 @@ class MqttSource:
         return self._inbox.take()
 
     def acknowledge(self, messages: Sequence[Incoming]) -> None:
-        """See :class:`~collectors.gateway.source.Source`. The broker repeats messages of an earlier connection."""
+        """See :class:`~collectors.gateway.source.Source`. The broker redelivers messages of an earlier connection."""
         for each in messages:
             assert isinstance(each.handle, Message)
             self._session.acknowledge(each.handle)
 
     def hold(self, messages: Sequence[Incoming]) -> None:
-        """The broker waits without a limit while the connection lasts."""
+        """Do nothing: the broker waits indefinitely while the connection lasts."""
 
     def waiting(self) -> Waiting | None:
-        """The broker does not say what waits for a client."""
+        """None: the broker does not report the queue of a client."""
         return None
 
     def errors(self) -> list[str]:

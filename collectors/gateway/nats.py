@@ -1,8 +1,8 @@
-"""Messages from a stream of NATS JetStream, each with the time at which the stream stored it.
+"""Messages from a NATS JetStream stream, each with the time of its storage in the stream.
 
-All workers share one durable consumer, which gives each message to one of them. It gives a message to another worker
-when the first has neither acknowledged it nor asked for more time within the consumer's ``ack_wait``; the time in the
-stream is the same then.
+All workers share one durable consumer, which gives each message to one of them. It redelivers a message to another
+worker if the first has neither acknowledged it nor asked for more time within the consumer's ``ack_wait``; its time in
+the stream stays the same.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-#: Seconds between attempts to reach the consumer, and the timeout of an answer.
+#: Seconds between attempts to reach the consumer, and the timeout of a response.
 _RETRY_SECONDS, _ANSWER_SECONDS = 2.0, 5.0
 
-#: How often the consumer is asked for its backlog, in seconds.
+#: Seconds between queries for the consumer's backlog.
 _ASK_SECONDS = 5.0
 
-#: Unacknowledged messages are prolonged this many times within the consumer's ``ack_wait``.
+#: How often unacknowledged messages are extended within the consumer's ``ack_wait``.
 _PROLONG_TIMES = 4
 
-#: Errors that are reported of one outage.
+#: Maximum number of errors reported per outage.
 _MAX_FAILURES = 4
 
 _STOP_SECONDS = 2.0
 
 
 def stored(reply: str) -> tuple[int, int]:
-    """Sequence number and time (nanoseconds since 1970) in the stream, of the subject that acknowledges a message.
+    """Sequence number and time (nanoseconds since 1970) in the stream, from the reply subject of a message.
 
-    The library's own time is a double, which is a microsecond off now and then.
+    The library converts the time to a double, which is sometimes off by a microsecond.
 
     >>> stored("$JS.ACK.sensetig.telegraf.1.42.40.1796000000123456789.3")
     (42, 1796000000123456789)
@@ -62,9 +62,9 @@ class NatsSource:
     """A worker of a stream's consumer.
 
     Args:
-        server: where, and who connects.
-        stream, consumer: names.
-        log: takes a sentence when the consumer is found.
+        server: the server, with credentials.
+        stream, consumer: their names.
+        log: receives a sentence when the consumer is found.
 
     Raises:
         Unavailable: the library is not installed, or the certificates cannot be used.
@@ -113,7 +113,7 @@ class NatsSource:
             self._do(all_of_them)
 
     def hold(self, messages: Sequence[Incoming]) -> None:
-        """Ask for more time, so that no other worker gets these messages meanwhile."""
+        """Ask for more time, so that no other worker gets these messages."""
         handles: list[Any] = [each.handle for each in messages]
 
         async def all_of_them() -> None:
@@ -127,7 +127,7 @@ class NatsSource:
             self._do(all_of_them)
 
     def waiting(self) -> Waiting | None:
-        """What waits in the stream, for all workers; None until the server has said so."""
+        """The backlog of the stream for all workers; None until the server has reported it."""
         return self._waiting
 
     def errors(self) -> list[str]:
@@ -138,7 +138,7 @@ class NatsSource:
         """See :class:`~collectors.gateway.source.Source`."""
         if self._thread.is_alive():
             future = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
-            with suppress(TimeoutError):  # unacknowledged messages come again
+            with suppress(TimeoutError):  # unacknowledged messages are redelivered
                 future.result(_STOP_SECONDS)
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_STOP_SECONDS)
@@ -151,7 +151,7 @@ class NatsSource:
 
             try:
                 await work()
-            except (Error, OSError, TimeoutError) as error:  # a message that is not acknowledged comes again
+            except (Error, OSError, TimeoutError) as error:  # an unacknowledged message is redelivered
                 self._fail(f"NATS at {self._server.place}: {_sentence(error)}")
 
         def begin() -> None:
@@ -164,7 +164,7 @@ class NatsSource:
     # The methods below run on the loop's thread.
 
     async def _run(self) -> None:
-        """Connect, subscribe, and ask what waits, for ever."""
+        """Connect, subscribe, and query the backlog, forever."""
         from nats.errors import Error
 
         subscribed = False
@@ -208,14 +208,14 @@ class NatsSource:
                 reconnect_time_wait=1,
                 error_cb=self._met,
             )
-            # To reconnect without end means for the library to connect without end, too.
+            # With endless reconnects, the library also tries the first connection endlessly.
             self._client = await asyncio.wait_for(connecting, _ANSWER_SECONDS)
         if not self._client.is_connected:
             raise ConnectionError("the connection is lost; trying again")
         return self._client
 
     async def _ask(self, jetstream: Any, info: Any) -> None:
-        """Note how many messages no worker has acknowledged, and the age of the oldest."""
+        """Record the number of messages that no worker has acknowledged, and the age of the oldest."""
         from nats.js.errors import NotFoundError
 
         messages = (info.num_pending or 0) + (info.num_ack_pending or 0)
@@ -226,7 +226,7 @@ class NatsSource:
                 if raw.time is not None:
                     oldest_ns = int(raw.time.timestamp() * 1e9)
             except NotFoundError:
-                pass  # the stream has dropped it meanwhile
+                pass  # the stream has dropped it in the meantime
         self._waiting = Waiting(messages, oldest_ns)
 
     async def _receive(self, message: Msg) -> None:
@@ -235,7 +235,7 @@ class NatsSource:
         except ValueError as error:
             self._said.append(f"NATS at {self._server.place} gave a message that is not of a stream: {error}")
             return
-        # Two messages of one time are two points.
+        # Two messages with the same time are two points.
         time_ns += number % 100
         topic = message.subject.replace(".", "/")
         self._inbox.put(Incoming(topic, bytes(message.data), time_ns, None, message))
@@ -244,7 +244,7 @@ class NatsSource:
         self._fail(f"NATS at {self._server.place}: {_sentence(error)}")
 
     def _fail(self, sentence: str) -> None:
-        """Report each error of an outage once; each attempt to connect has one."""
+        """Report each error of an outage once, although each attempt to connect repeats it."""
         if sentence not in self._failures and len(self._failures) < _MAX_FAILURES:
             self._failures.add(sentence)
             self._said.append(sentence)
@@ -262,7 +262,7 @@ def _encryption(server: Server) -> ssl.SSLContext | None:
         return None
     try:
         return client_context(server.ca_file)
-    except OSError as error:  # ssl.SSLError is one, too
+    except OSError as error:  # including ssl.SSLError
         raise Unavailable(f"ca_file {error.filename} cannot be used as certificates: {error}") from None
 
 

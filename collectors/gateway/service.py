@@ -1,11 +1,11 @@
 """The gateway's loop: messages in, points to InfluxDB, acknowledgements back.
 
-By construction, not by timing:
+These properties hold by construction, not by timing:
 
-- A message is acknowledged after InfluxDB (or the outbox) has answered for all of its points.
-- A message that is delivered again has the same time, so its points are the same. What recognises it is on the disk
-  before its points are sent.
-- Messages that are not acknowledged are in this process and at the broker, so no buffer is lost with the process.
+- A message is acknowledged after InfluxDB (or the outbox) has responded for all of its points.
+- A redelivered message has the same time, so its points are the same. The data that identifies it is on disk before its
+  points are sent.
+- Unacknowledged messages are in this process and at the broker, so no buffer is lost with the process.
 """
 
 from __future__ import annotations
@@ -24,50 +24,50 @@ from collectors.gateway.writer import Refused, Unreachable
 from collectors.telemetry.measurements import REFUSED_BY_INFLUXDB
 from collectors.telemetry.messages import message_line
 
-#: How often the gateway reports on itself, in seconds.
+#: Seconds between the gateway's self-metrics.
 REPORT_SECONDS = 10.0
 
-#: Points and bytes of one request. The outbox takes 16 MiB.
+#: Maximum number of points and bytes in one request. The outbox accepts 16 MiB.
 MAX_LINES, MAX_BYTES = 5_000, 4 * 1024 * 1024
 
 #: Seconds between attempts to write: doubled from the first to the second.
 RETRY_SECONDS = (1.0, 30.0)
 
-#: How long messages are collected that arrive together, in seconds.
+#: How long messages are collected into one write, in seconds.
 _COALESCE_SECONDS = 0.02
 
-#: Interval of device states, and of prolonging unacknowledged messages at the source, in seconds.
+#: Interval of device states, and of extending unacknowledged messages at the source, in seconds.
 _TICK_SECONDS = 1.0
 
-#: How long device states are collected, in seconds. Nobody waits for them, and each write costs the hub's card.
+#: How long device states are collected, in seconds. They are not urgent, and each write wears the hub's card.
 STATE_SECONDS = 10.0
 
-#: How long messages wait for others while InfluxDB is away, in seconds.
+#: How long messages are collected while InfluxDB is unreachable, in seconds.
 WAITING_SECONDS = 10.0
 
-#: Lines of device states that wait for InfluxDB; more are dropped, and the next flush has the newest again.
+#: Maximum number of waiting lines of device states; further ones are dropped, and the next flush has the newest again.
 _MAX_STATE_LINES = 20_000
 
-#: Messages in memory at most. While InfluxDB is away, each new connection repeats the unacknowledged ones.
+#: Maximum number of messages in memory. While InfluxDB is unreachable, each reconnect repeats unacknowledged ones.
 _MAX_MESSAGES = 30_000
 
-#: The tag of a point that is printed for live panels. Telegraf's processor and output pass over it.
+#: The tag of a point that is printed for live panels. Telegraf's processor and output skip it.
 INGEST = "ingest"
 
 
 class Pipeline(Protocol):
-    """What makes points of messages: :class:`collectors.telemetry.pipeline.Pipeline`."""
+    """Converts messages to points: :class:`collectors.telemetry.pipeline.Pipeline`."""
 
     def take(self, message: Metric) -> list[str]:
-        """Points and refusals of a message."""
+        """Points and rejections of a message."""
         ...
 
     def flush(self) -> None:
-        """Write to the disk what recognises these messages."""
+        """Write the data that identifies these messages to disk."""
         ...
 
     def tick(self) -> None:
-        """Read calibrations again."""
+        """Reload calibrations."""
         ...
 
     def close(self) -> None:
@@ -76,14 +76,14 @@ class Pipeline(Protocol):
 
 
 class Stages(NamedTuple):
-    """The treatment of messages.
+    """The processing of messages.
 
     Args:
-        pipeline: makes points of them.
-        states: lines of device states that are due.
-        end: the last of these, once.
+        pipeline: converts them to points.
+        states: returns due lines of device states.
+        end: returns the last of these, once.
         reject: a line of ``telemetry_rejected``: reason, time, text.
-        tags: of messages: ``host`` and ``site`` of the gateway.
+        tags: tags of messages: ``host`` and ``site`` of the gateway.
     """
 
     pipeline: Pipeline
@@ -104,14 +104,14 @@ class Gateway:
     """The collector.
 
     Args:
-        source: of the messages.
-        stages: what becomes of them.
-        write: stores points, and returns those refused for good. Raises Unreachable.
-        close: closes the connection of that.
+        source: receives the messages.
+        stages: processes them.
+        write: stores points, and returns permanently rejected ones. Raises Unreachable.
+        close: closes the connection for writing.
         waits: whether the points of the last write wait in the outbox, where each write is a file.
-        flush_seconds: how long a message waits for others before they are written.
+        flush_seconds: how long messages are collected before a write.
         live: print points as they arrive.
-        report: takes errors.
+        report: receives errors.
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds.
     """
@@ -182,13 +182,13 @@ class Gateway:
         self._close()
 
     def flush(self) -> bool:
-        """Write what waits, and acknowledge it; False where it has to be tried again."""
+        """Write and acknowledge pending messages; False to retry."""
         self._stages.pipeline.flush()
         try:
             while self._held or self._state_lines:
                 self._flush_some()
         except Unreachable as error:
-            if not self._retry_seconds:  # once for each outage; its length is in mqtt_gateway
+            if not self._retry_seconds:  # once per outage; its length is in mqtt_gateway
                 self._report.error(str(error))
             self._retry_seconds = min(self._retry_seconds * 2 or RETRY_SECONDS[0], RETRY_SECONDS[1])
             return False
@@ -196,7 +196,7 @@ class Gateway:
         return True
 
     def _flush_some(self) -> None:
-        """Write one request's worth. A message is never divided, so that it is acknowledged at once."""
+        """Write one request. A message is never split, so that it can be acknowledged after one request."""
         lines = self._state_lines[:MAX_LINES]
         states = len(lines)
         messages = size = 0
@@ -224,7 +224,7 @@ class Gateway:
             self._report.error(f"InfluxDB refuses a point of {head.partition(' ')[0][:100]!r}: {reason}")
             time_ns = int(stamp) if stamp.isdigit() else self._clock_ns()
             lines.append(self._stages.reject(REFUSED_BY_INFLUXDB, time_ns, f"{head[:80]}: {reason}"))
-        # One of these that is refused, too, is dropped: it is counted in the errors.
+        # If one of these is rejected, too, it is dropped and counted as an error.
         self._write(lines)
 
     def _take(self) -> list[Metric]:
@@ -255,7 +255,7 @@ class Gateway:
             self._report.error(sentence)
 
     def _flush_within(self, seconds: float) -> None:
-        """Write in this time at the latest; while writing fails, the next attempt has its own time."""
+        """Write within this time; while writes fail, the retry interval applies."""
         if not self._retry_seconds:
             self._flush_at = min(self._flush_at, self._timer() + seconds)
 

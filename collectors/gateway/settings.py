@@ -90,7 +90,7 @@ SETTINGS: tuple[Setting[Any], ...] = (
     LIVE,
 )
 
-#: Topics of the bundle, and of each maker.
+#: Topics of the bundle, and of each manufacturer.
 TOPICS = {
     "": ("sensetig/+/telemetry/#", "sensetig/+/status"),
     "tasmota": ("tele/+/SENSOR", "tele/+/+/SENSOR", "tele/+/STATE", "tele/+/LWT", "tele/+/INFO1"),
@@ -103,12 +103,12 @@ _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m)", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 _MAX_FLUSH_SECONDS = 600.0
 
-#: A reference to a credential of systemd, as Telegraf's secret store of that name has it.
+#: A reference to a credential of systemd, in the syntax of Telegraf's secret store.
 _CREDENTIAL = re.compile(r"@\{systemd:([A-Za-z0-9_.-]{1,100})\}")
 
 
 def topics(makers: str) -> tuple[str, ...]:
-    """The topics to subscribe to. Raises Unavailable for an unknown maker."""
+    """The topics to subscribe to. Raises Unavailable for an unknown manufacturer."""
     found = list(TOPICS[""])
     for name in filter(None, (each.strip().lower() for each in makers.split(","))):
         if name not in TOPICS:
@@ -119,7 +119,7 @@ def topics(makers: str) -> tuple[str, ...]:
 
 
 def seconds(text: str) -> float:
-    """A duration as Telegraf has it, of one unit. Raises Unavailable."""
+    """Parse a duration in Telegraf's format, with one unit. Raises Unavailable."""
     match = _DURATION.fullmatch(text.strip())
     value = float(match[1]) * _SECONDS[match[2]] if match is not None else 0.0
     if not 0.0 < value <= _MAX_FLUSH_SECONDS:
@@ -128,7 +128,7 @@ def seconds(text: str) -> float:
 
 
 def secret(variable: str, file: str | None, setting: str) -> str:
-    """A secret: the first line of its file, or its variable; empty where there is none.
+    """A secret: the first line of its file, or its variable; empty if there is none.
 
     The variable may refer to a credential of systemd, as Telegraf's own configuration does.
 

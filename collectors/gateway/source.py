@@ -15,11 +15,11 @@ class Incoming(NamedTuple):
     """A received message.
 
     Args:
-        topic: of MQTT, with slashes.
+        topic: MQTT topic, with slashes.
         payload: the bytes.
-        time_ns: when it arrived; over NATS when the stream stored it, the same at each delivery.
-        delivery: how an MQTT broker delivered it, which recognises a repeated message; None over NATS.
-        handle: the source's own name for it.
+        time_ns: time of arrival; for NATS the time of storage in the stream, the same at each delivery.
+        delivery: how an MQTT broker delivered it, to identify a redelivery; None for NATS.
+        handle: the source's own identifier.
     """
 
     topic: str
@@ -30,11 +30,11 @@ class Incoming(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """Messages that are not acknowledged.
+    """Unacknowledged messages.
 
     Args:
         messages: their number.
-        oldest_ns: when the oldest arrived; None where there is none.
+        oldest_ns: when the oldest arrived; None if there is none.
     """
 
     messages: int
@@ -55,7 +55,7 @@ class Inbox:
             os.write(self._wake, b".")
 
     def take(self) -> list[Incoming]:
-        """All messages; the descriptor is not readable then."""
+        """All messages; the descriptor is not readable afterwards."""
         with suppress(BlockingIOError):
             while os.read(self.descriptor, 4096):
                 pass
@@ -63,7 +63,7 @@ class Inbox:
 
 
 class Source(Protocol):
-    """A source of messages, which keeps each until it is acknowledged. Its methods never wait for the network."""
+    """A source of messages that keeps each until it is acknowledged. Its methods never wait for the network."""
 
     @property
     def descriptor(self) -> int:
@@ -71,23 +71,23 @@ class Source(Protocol):
         ...
 
     def start(self) -> None:
-        """Connect, now or as soon as the server answers."""
+        """Connect, now or as soon as the server responds."""
         ...
 
     def take(self) -> list[Incoming]:
-        """All messages that have arrived, in their order."""
+        """All messages that have arrived, in order."""
         ...
 
     def acknowledge(self, messages: Sequence[Incoming]) -> None:
-        """The points of these messages are stored."""
+        """Acknowledge messages whose points are stored."""
         ...
 
     def hold(self, messages: Sequence[Incoming]) -> None:
-        """The points of these messages are still to be stored. Called about once a second."""
+        """Keep messages whose points are not stored yet. Called about once a second."""
         ...
 
     def waiting(self) -> Waiting | None:
-        """The unacknowledged messages at the server; None where it does not say."""
+        """The unacknowledged messages at the server; None if it does not say."""
         ...
 
     def errors(self) -> list[str]:

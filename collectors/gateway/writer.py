@@ -18,32 +18,32 @@ _TIMEOUT_SECONDS = 10.0
 
 _MAX_ANSWER_BYTES = 64 * 1024
 
-#: The header in which the outbox says that points wait on its disk.
+#: The header that the outbox sets when points wait on its disk.
 _WAITING = "X-SenseTIG-Waiting"
 
-#: Answers of InfluxDB about the points themselves. The same status without InfluxDB's error document comes from a proxy
-#: on the way, and says nothing about the points.
+#: Responses of InfluxDB about the points themselves. The same status without InfluxDB's error document comes from a
+#: proxy in between, and says nothing about the points.
 _REFUSED = frozenset({400, 413, 422})
 
 
 class Unreachable(Exception):
-    """The points cannot be stored for now; the message says why."""
+    """The points cannot be stored at present; the message is the reason."""
 
 
 class Refused(NamedTuple):
-    """A point that InfluxDB refuses for good, and its reason."""
+    """A point that InfluxDB rejects permanently, and its reason."""
 
     line: str
     reason: str
 
 
 class Target(NamedTuple):
-    """Where points are written.
+    """The destination of points.
 
     Args:
-        url: http://, https:// or unix://; without a path, but for the last.
+        url: http://, https:// or unix://; only the last has a path.
         organisation, bucket: of the points.
-        token: as an HTTP header takes it; empty for the outbox, which has it itself.
+        token: valid in an HTTP header; empty for the outbox, which has its own.
         ca, certificate, key: files for TLS, or None.
     """
 
@@ -97,17 +97,17 @@ class Writer:
         if target.token:
             self._headers["Authorization"] = f"Token {target.token}"
         self._connection: HTTPConnection | None = None
-        #: Whether the outbox has written the last points to its disk, a file for each write.
+        #: Whether the outbox has written the last points to its disk, one file per write.
         self.waits = False
 
     def write(self, lines: Sequence[str]) -> list[Refused]:
-        """Store points; return those that InfluxDB refuses for good.
+        """Store points; return those that InfluxDB rejects permanently.
 
-        InfluxDB does not say which points of a request it refuses, so the request is halved until that is known. A
-        point that is written twice stays one.
+        InfluxDB does not identify the rejected points of a request, so the request is bisected until they are isolated.
+        A point that is written twice is stored once.
 
         Raises:
-            Unreachable: for now they cannot be stored; some may be.
+            Unreachable: the points cannot be stored at present; some may be.
         """
         reason = self._send(lines)
         if reason is None:
@@ -124,7 +124,7 @@ class Writer:
             self._connection = None
 
     def _send(self, lines: Sequence[str]) -> str | None:
-        """None where all points are stored, or why InfluxDB refuses one of them."""
+        """None if all points are stored, or InfluxDB's reason for rejecting one of them."""
         body = gzip.compress(("\n".join(lines) + "\n").encode("utf-8", "surrogateescape"), 6, mtime=0)
         fresh = self._connection is None
         while True:
@@ -135,7 +135,7 @@ class Writer:
                 if fresh:
                     said = getattr(error, "strerror", None) or type(error).__name__
                     raise Unreachable(f"{self._place} does not answer ({said}); messages wait at the broker") from None
-                fresh = True  # the server may have closed a connection that was idle
+                fresh = True  # the server may have closed an idle connection
 
     def _ask(self, body: bytes) -> tuple[int, bytes]:
         if self._connection is None:
@@ -173,13 +173,13 @@ def _context(target: Target) -> SSLContext:
         context = client_context(target.ca)
         if target.certificate is not None:
             context.load_cert_chain(target.certificate, target.key, password=lambda: b"")
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+    except (OSError, ValueError) as error:  # including ssl.SSLError
         raise Unavailable(f"a file for TLS to InfluxDB cannot be used: {error}") from None
     return context
 
 
 def _message(content: bytes) -> str:
-    """The message of InfluxDB's error document, on one line; empty where the answer is none."""
+    """The message of InfluxDB's error document, on one line; empty if it is another document."""
     try:
         document = json.loads(content)
     except ValueError:

@@ -16,7 +16,7 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 class Broker(NamedTuple):
-    """The address of a broker, and the credentials to show it."""
+    """The address of a broker, and the client's credentials."""
 
     host: str
     port: int
@@ -89,7 +89,7 @@ def read_broker(
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is a loopback one."""
+    """Whether a host name or address is on loopback."""
     from ipaddress import ip_address
 
     if host.lower() == "localhost":
@@ -101,7 +101,7 @@ def is_loopback(host: str) -> bool:
 
 
 def tls_context(broker: Broker) -> SSLContext:
-    """The TLS context for a broker. Raises Unavailable when a file cannot be used."""
+    """The TLS context for a broker. Raises Unavailable if a file cannot be used."""
     import ssl
 
     try:
@@ -111,12 +111,12 @@ def tls_context(broker: Broker) -> SSLContext:
             trust_installation(context)
         else:
             context.load_verify_locations(broker.ca_file)
-    except OSError as error:  # ssl.SSLError is an OSError
+    except OSError as error:  # including ssl.SSLError
         path = broker.ca_file or error.filename
         raise Unavailable(f"{path} cannot be used as the broker's certificates: {error}") from None
     if broker.certificate is not None:
         try:
-            # Refuse a key with a passphrase: OpenSSL would ask for it on a terminal, which a service does not have.
+            # Reject a key with a passphrase: OpenSSL would prompt on a terminal, which a service does not have.
             context.load_cert_chain(broker.certificate, broker.key, password=lambda: b"")
         except (OSError, ValueError) as error:
             raise Unavailable(

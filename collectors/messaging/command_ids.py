@@ -1,4 +1,4 @@
-"""The ids of accepted commands in a small file, so that a restarted process refuses them."""
+"""The ids of accepted commands in a small file, so that a restarted process rejects them."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ class IdFile:
 
 
 def _read(text: bytes) -> UsedIds | None:
-    """The ids in a file; if there are too many, those that expire last. None if the file is damaged.
+    """Parse the ids; if there are too many, keep those that expire last. None if the file is damaged.
 
-    A file of an earlier version has the ids alone.
+    A file of an earlier version has only the ids.
     """
     try:
         document = json.loads(text) if len(text) <= _MAX_BYTES else None

@@ -1,18 +1,18 @@
-"""Commands by MQTT: the scheme of all commands, without broker or clock.
+"""Commands over MQTT: the protocol, without broker or clock.
 
 A command is a message on ``sensetig/<device>/command/<name>`` with a JSON object::
 
     {"id": "a1b2", "expires": 1800000000, "seconds": 20}
 
-``id`` and ``expires`` are required; the other keys are the command's arguments. The answer is a message on
+``id`` and ``expires`` are required; the other keys are the command's arguments. The result is a message on
 ``sensetig/<device>/result/<id>``::
 
     {"id": "a1b2", "name": "camera_video", "status": "ok", "message": "...", "path": "..."}
 
-A :class:`CommandValidator` decides which messages are carried out. It knows neither broker nor clock.
+A :class:`CommandValidator` decides which messages are executed. It has no access to the broker or the clock.
 
-Several processes of one device may carry out commands. Each subscribes to its commands only, so that one of them
-answers a command. No process receives a command with an unknown name.
+Several processes of one device may execute commands. Each subscribes only to its own commands, so that exactly one of
+them responds. No process receives a command with an unknown name.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from collectors.messaging.session import topic_level
 
 #: Maximum size of a command in bytes.
 MAX_PAYLOAD_BYTES = 4096
-#: How far ahead a command may expire, in seconds. This bounds how long an id has to be kept. A device whose clock is
-#: behind rejects commands by this limit, instead of carrying out ones that expired long ago.
+#: Maximum time until the expiry of a command, in seconds. This limits how long an id must be kept. A device whose clock
+#: is behind rejects commands by this limit, instead of executing ones that expired long ago.
 MAX_EXPIRES_SECONDS = 3600.0
-#: Ids of unexpired commands that are kept; further commands are refused.
+#: Maximum number of ids of unexpired commands; further commands are rejected.
 MAX_IDS = 1000
-#: Ids of expired commands that are kept as well, since the clock may be set back.
+#: Number of ids of expired commands that are kept as well, because the clock may be set back.
 MAX_ENDED_IDS = 100
-#: Intervals of expiry times that are kept of ids which are not.
+#: Number of intervals of expiry times kept for ids that are not.
 MAX_SPENT = 16
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -50,7 +50,7 @@ class Command(NamedTuple):
     """A valid command.
 
     Args:
-        id: the sender's id, not seen before.
+        id: the sender's id, not used before.
         name: one of the allowed names.
         arguments: the other keys of the message, not validated.
     """
@@ -61,12 +61,12 @@ class Command(NamedTuple):
 
 
 class RejectedCommand(NamedTuple):
-    """A command that is not carried out.
+    """A command that is not executed.
 
     Args:
         message: the reason in one sentence.
-        id: the sender's id, or None if unknown, so that there can be no answer.
-        name: the name in the topic, if it has one.
+        id: the sender's id, or None if unknown, so that no result is sent.
+        name: the name in the topic, if there is one.
     """
 
     message: str
@@ -84,30 +84,30 @@ def command_topic(device: str, name: str) -> str:
 
 
 def result_topic(device: str, command_id: str) -> str:
-    """The topic of the answer to a command."""
+    """The topic for the result of a command."""
     return f"sensetig/{topic_level(device)}/result/{command_id}"
 
 
 def result(command_id: str, name: str, status: Status, message: str, details: Mapping[str, Any] | None = None) -> bytes:
-    """Encode an answer as JSON.
+    """Encode a result as JSON.
 
     Args:
         status: ``ok``, ``refused`` (not attempted) or ``failed`` (attempted).
         message: one sentence.
-        details: further keys; they cannot replace the four keys of every answer.
+        details: further keys; they cannot replace the four standard keys.
     """
     answer = {**(details or {}), "id": command_id, "name": name, "status": status, "message": message}
     return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode()
 
 
 class UsedIds(NamedTuple):
-    """The memory of accepted commands, which a clock that is set back does not empty.
+    """The record of accepted commands, which survives a clock that is set back.
 
     Args:
         ids: accepted ids, each with its expiry time.
         first: the earliest expiry time of an id that was accepted more than once.
-        spent: first and last expiry time of ids that are no longer kept, in order. A command that expires within one
-            of them may be a repeated one, and is refused.
+        spent: first and last expiry times of ids that are no longer kept, in order. A command that expires within one
+            of them may be a repetition, and is rejected.
     """
 
     ids: Mapping[str, float] = {}
@@ -116,10 +116,10 @@ class UsedIds(NamedTuple):
 
 
 def forget(used: UsedIds, names: Iterable[str], now: float) -> UsedIds:
-    """Drop ids, and keep the times at which they expire.
+    """Drop ids, but keep their expiry times as intervals.
 
-    Above :data:`MAX_SPENT` intervals, the two with the shortest time between them become one. An interval that would
-    refuse the commands of the coming hour is the last choice.
+    Above :data:`MAX_SPENT` intervals, the two closest ones are merged. An interval that would reject the commands of
+    the coming hour is the last choice.
     """
     gone = frozenset(names)
     if not gone:
@@ -143,7 +143,7 @@ def forget(used: UsedIds, names: Iterable[str], now: float) -> UsedIds:
 
 
 class IdStore(Protocol):
-    """Stores ids beyond the process, such as :class:`collectors.messaging.command_ids.IdFile`."""
+    """Stores ids across restarts, such as :class:`collectors.messaging.command_ids.IdFile`."""
 
     def load(self) -> UsedIds:
         """The saved ids."""
@@ -159,11 +159,11 @@ class CommandValidator:
 
     Args:
         device: the device in the topics.
-        names: the commands of this process; others get no answer.
-        allowed: the subset that is carried out.
-        max_ids: ids of unexpired commands that are kept.
-        ids: stores ids beyond this process. An id is saved before its command is accepted, so that a command runs at
-            most once, also when the wall clock is set forward and back.
+        names: the commands of this process; others get no response.
+        allowed: the subset that may be executed.
+        max_ids: maximum number of ids of unexpired commands.
+        ids: stores ids across restarts. An id is saved before its command is accepted, so that a command runs at most
+            once, even if the wall clock is set forward and back.
         timer: monotonic seconds.
     """
 
@@ -266,16 +266,16 @@ class CommandValidator:
         return ""
 
     def _has_ended(self, command_id: str, now: float, elapsed: float) -> bool:
-        """Whether no message with this id can be valid now: by the wall clock, and by the time since it was accepted.
+        """Whether no message with this id can be valid now: by the wall clock, and by the time since its acceptance.
 
-        An id that was accepted while the clock was ahead expires after the longest time that is allowed.
+        An id that was accepted while the clock was ahead expires after the maximum time.
         """
         valid = now < self._used.ids[command_id] <= now + MAX_EXPIRES_SECONDS
         return not valid and self._deadlines.get(command_id, elapsed) <= elapsed
 
 
 def number(arguments: Mapping[str, Any], name: str, low: float, high: float, *, above: bool = False) -> float:
-    """A numeric argument. Raises ArgumentError when it is missing, not a number, or out of range.
+    """A numeric argument. Raises ArgumentError if it is missing, not a number, or out of range.
 
     Args:
         above: whether it must be greater than ``low``, rather than at least ``low``.
@@ -293,7 +293,7 @@ def number(arguments: Mapping[str, Any], name: str, low: float, high: float, *, 
 
 
 def on_off(arguments: Mapping[str, Any], name: str) -> bool:
-    """An argument that is on or off. Raises ArgumentError when it is missing or neither."""
+    """A boolean argument. Raises ArgumentError if it is missing or not a boolean."""
     value = arguments.get(name)
     if isinstance(value, bool):
         return value
@@ -311,7 +311,7 @@ def reject_unknown(arguments: Mapping[str, Any], *names: str) -> None:
 
 
 def _object(payload: bytes) -> dict[str, Any] | str:
-    """The JSON object in a message, or a sentence with its fault."""
+    """The JSON object in a message, or a sentence about its error."""
     try:
         document = json.loads(payload.decode("utf-8"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors

@@ -1,4 +1,4 @@
-"""The MQTT session that every part of the bundle uses.
+"""The MQTT session for the whole bundle.
 
 :func:`collectors.messaging.broker.read_broker` reads the broker's address, :class:`Session` connects. Importing this
 module does not import the MQTT library.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
 
-#: Seconds between attempts to connect: doubled from the first to the second.
+#: Seconds between attempts to connect: doubled from the first value to the second.
 _RECONNECT_SECONDS = (1, 60)
 
 #: Reason code of MQTT 5: the broker accepted a message and dropped it, because the topic has no subscribers.
@@ -27,13 +27,13 @@ _NO_SUBSCRIBERS = 0x10
 
 
 class ErrorQueue:
-    """Errors met on other threads, kept up to a bound until the owner of the report collects them."""
+    """Errors from other threads, collected up to a limit until they are reported."""
 
     def __init__(self) -> None:
         self._sentences: deque[str] = deque(maxlen=16)
 
     def add(self, sentence: str) -> None:
-        """Queue an error, from any thread; the oldest is dropped once 16 wait."""
+        """Queue an error, from any thread; the oldest is dropped when 16 are waiting."""
         self._sentences.append(sentence)
 
     def drain(self, report: Callable[[str], None]) -> None:
@@ -47,7 +47,7 @@ class Presence(NamedTuple):
 
     Args:
         topic: where the status is published.
-        online: published at each connection; None leaves that to the caller, and the session sets the last will only.
+        online: published at each connection; with None the caller publishes it, and the session only sets the will.
         offline: the last will, which the broker publishes when the connection breaks. A session that publishes
             ``online`` also publishes this when it stops.
     """
@@ -64,14 +64,14 @@ class SessionConfig(NamedTuple):
         client_id: name of the session at the broker; empty for one that the broker assigns.
         topics: subscribed to with QoS 1.
         presence: the retained status of this client, if it has one.
-        session_seconds: how long the broker keeps the session, with its queued messages, while the client is away.
+        session_seconds: how long the broker keeps the session, with its queued messages, for a disconnected client.
             None starts a new session with each process.
-        keepalive_seconds: a connection that is silent for longer counts as lost.
-        connect_timeout_seconds: how long one attempt to connect may take.
-        max_packet_bytes: longest packet that the broker may send; it drops longer ones. None for no limit.
-        max_unacknowledged: messages that the broker sends before the first of them is acknowledged. None for the
-            default of the protocol, 65,535.
-        max_queued: published messages that may wait for their acknowledgement; 0 for no limit.
+        keepalive_seconds: a connection without traffic for longer counts as lost.
+        connect_timeout_seconds: time limit for one attempt to connect.
+        max_packet_bytes: maximum size of packets from the broker, which drops larger ones. None for no limit.
+        max_unacknowledged: number of messages that the broker sends before the first of them is acknowledged. None for
+            the default of the protocol, 65,535.
+        max_queued: maximum number of published messages waiting for acknowledgement; 0 for no limit.
     """
 
     client_id: str = ""
@@ -89,9 +89,9 @@ class Message(NamedTuple):
     """A received message.
 
     Args:
-        number, connection: identify the message for :meth:`Session.acknowledge`; the number is the packet id, and 0 for
-            a message that is not acknowledged.
-        repeated: the broker may have sent the message before (the flag DUP).
+        number, connection: identify the message for :meth:`Session.acknowledge`; the number is the packet id, or 0 for
+            a message that needs no acknowledgement.
+        repeated: whether the broker may have sent the message before (the flag DUP).
     """
 
     topic: str
@@ -103,10 +103,10 @@ class Message(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """The broker's answer to a published message.
+    """The broker's response to a published message.
 
     Args:
-        refusal: why the broker refused the message; empty if it took it.
+        refusal: the reason why the broker rejected the message; empty if it accepted it.
         no_subscribers: whether the topic has no subscribers, so that the broker dropped the message.
     """
 
@@ -120,17 +120,16 @@ class Session:
     The client's thread connects, retries with growing delays, resumes the session and resends unacknowledged
     messages. Errors go to an :class:`ErrorQueue` as sentences.
 
-    Every received message must be passed to :meth:`acknowledge`; until then the broker keeps it and sends it again
-    over the next connection.
+    Every received message must be passed to :meth:`acknowledge`; until then the broker keeps it and redelivers it over
+    the next connection.
 
-    Subscriptions are renewed at each connection, also where the broker still has the session: a broker that lost its
-    latest state in a crash may have the session without the newest topics. Retained messages come with a new
-    subscription only.
+    Subscriptions are renewed at each connection, even if the broker has resumed the session: after a crash, a broker
+    may have restored the session without the newest topics. Retained messages come only with a new subscription.
 
     Args:
         broker: the broker to connect to.
         config: the settings of the session.
-        errors: receives refusals, failed attempts and lost connections.
+        errors: receives rejections, failed attempts and lost connections.
 
     Raises:
         Unavailable: the MQTT library is not installed, or a certificate or key cannot be used.
@@ -187,12 +186,12 @@ class Session:
         dispatch: Callable[[Callable[[], None]], object] | None = None,
         on_subscribed: Callable[[], None] | None = None,
     ) -> None:
-        """Start the client's thread, which connects now or as soon as the broker answers.
+        """Start the client's thread, which connects now or as soon as the broker responds.
 
         Args:
             on_message: receives each message.
-            on_connection: receives True at each connection, False when it is lost or refused, and the sentence of
-                the refusal, else an empty one.
+            on_connection: receives True at each connection, or False if it is lost or rejected; and the sentence of the
+                rejection, else an empty one.
             dispatch: runs the callbacks, for example in an event loop; by default the client's thread does.
             on_subscribed: called when the broker has accepted every subscription of a connection.
         """
@@ -232,24 +231,24 @@ class Session:
         """Publish a message, which waits for a connection if there is none.
 
         Args:
-            done: receives the broker's answer, after as many connections as that takes.
+            done: receives the broker's response, after as many connections as needed.
 
         Returns:
-            False, and ``done`` is never called, if ``max_queued`` messages wait already.
+            False, and ``done`` is never called, if ``max_queued`` messages are already waiting.
         """
         return self._publish(topic, payload, retain, lambda delivery: self._call(done, delivery))
 
     def acknowledge(self, message: Message) -> None:
-        """Acknowledge a message. Does nothing if its connection is lost: the broker sends the message again."""
+        """Acknowledge a message. Does nothing if its connection is lost: the broker redelivers the message."""
         if message.number and self.is_current(message):
             self._client.ack(message.number, 1)
 
     def is_current(self, message: Message) -> bool:
-        """Whether a message belongs to the current connection; a message of an earlier one comes again."""
+        """Whether a message belongs to the current connection; one of an earlier connection is redelivered."""
         return message.connection == self._connection
 
     def drain(self, seconds: float) -> int:
-        """Wait while connected until every published message is acknowledged; the number of those that are not."""
+        """While connected, wait until every published message is acknowledged; return the number of pending ones."""
         with self._changed:
             self._changed.wait_for(lambda: not self._unacknowledged or not self._connected, max(0.0, seconds))
             return len(self._unacknowledged)
@@ -268,7 +267,7 @@ class Session:
             self._publish_status(presence.topic, presence.offline)
             self.drain(seconds / 2)
         self._client.disconnect()
-        # The client waits without a limit for its thread, which may be connecting to a broker that does not answer.
+        # The client waits without a limit for its thread, which may be connecting to a broker that does not respond.
         stopping = threading.Thread(target=self._end, name="mqtt-stop", daemon=True)
         stopping.start()
         stopping.join(max(0.0, end - time.monotonic()))
@@ -276,7 +275,7 @@ class Session:
 
     def _end(self) -> None:
         self._client.loop_stop()
-        self._client.reinitialise()  # closes the sockets that wake its thread, which stopping leaves open
+        self._client.reinitialise()  # closes the sockets that wake its thread, which disconnecting leaves open
 
     def _publish(self, topic: str, payload: bytes, retain: bool, done: Callable[[Delivery], None]) -> bool:
         from paho.mqtt.enums import MQTTErrorCode
@@ -285,7 +284,7 @@ class Session:
         if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
             return False
         with self._changed:
-            delivery = self._early.pop(sent.mid, None)  # the answer may come before this thread gets here
+            delivery = self._early.pop(sent.mid, None)  # the response may arrive before this line
             if delivery is None:
                 self._unacknowledged[sent.mid] = done
         if delivery is not None:
@@ -340,7 +339,7 @@ class Session:
         self, _client: object, _data: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
         self._set_connected(False)
-        if self._refused:  # reported already, with the reason
+        if self._refused:  # already reported with the reason
             self._refused = False
             return
         if reason.is_failure:
@@ -377,7 +376,7 @@ class Session:
 
 
 def topic_level(name: str) -> str:
-    """A name as one level of a topic: without what means something in topics.
+    """Convert a name to one level of a topic by replacing special characters.
 
     >>> topic_level("pi/1+#")
     'pi-1--'

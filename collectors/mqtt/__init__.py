@@ -1,11 +1,11 @@
-"""The agent of a device at an MQTT broker: its status, its lines, and its commands.
+"""The MQTT agent of a device: publishes its status and its lines, and executes commands.
 
-A streaming collector. Run by Telegraf's ``inputs.execd`` (``signal = "none"``), it publishes the status, carries out
+A streaming collector. Run by Telegraf's ``inputs.execd`` (``signal = "none"``), it publishes the status, executes
 commands and prints the points that they collect. With ``lines`` it also publishes the line protocol on its standard
 input and ends with it, for Telegraf's ``outputs.execd`` or a pipe. Without a broker it stays idle.
 
 :mod:`agent` is the asyncio application; :mod:`publisher` and :mod:`batches` send lines as messages; :mod:`handlers`
-carries out the commands, with :mod:`collect` and :mod:`reload`; :mod:`outbox` passes metrics to the thread that prints
+executes the commands, with :mod:`collect` and :mod:`reload`; :mod:`outbox` passes metrics to the thread that prints
 them. docs/reference/collectors/mqtt.md and docs/how-to/commands.md describe the settings and commands.
 """
 
@@ -28,8 +28,8 @@ def create(context: Context, /) -> Collector:
     """The agent, not connected yet.
 
     Raises:
-        NotApplicable: no broker is set.
-        Unavailable: a setting cannot be used, or the ids of commands cannot be saved.
+        NotApplicable: no broker is configured.
+        Unavailable: a setting is invalid, or the ids of commands cannot be saved.
     """
     from collectors.core.api import NotApplicable, Unavailable
 

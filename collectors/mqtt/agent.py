@@ -24,17 +24,17 @@ from collectors.mqtt.publisher import WINDOW, Publisher
 from collectors.sensehat.led.health import health, within
 from collectors.sensehat.led.show import Show
 
-#: Commands that run at the same time.
+#: Maximum number of concurrent commands.
 _MAX_COMMANDS = 4
 
-#: At the end: how long the queued lines may take, and then the status ``offline`` and the disconnect. Together they
+#: Time limits at the end: for the queued lines, and then for the status ``offline`` and the disconnect. Together they
 #: stay below the 5 s after which Telegraf kills the agent.
 DRAIN_SECONDS, STOP_SECONDS = 2.5, 1.6
 
-#: How often the status on the LED matrix is updated.
+#: Interval of the status on the LED matrix.
 _LED_SECONDS = 2.0
 
-#: Fields that count from one status to the next.
+#: Counters that restart with each status.
 COUNTS = tuple(field.name for field in MQTT.fields if field.name not in ("connected", "lines_waiting", "waiting_bytes"))
 
 Emit = Callable[[Sequence[Metric]], Awaitable[None]]
@@ -47,10 +47,10 @@ class AgentConfig(NamedTuple):
         device: its name in the topics.
         stdin: the descriptor to read lines from, or None.
         queue_bytes: maximum size of the queued lines.
-        batch_seconds: how long a line waits for others.
+        batch_seconds: how long lines are collected.
         status_seconds: interval of the measurement ``mqtt``.
         led_status: whether the LED matrix shows the status.
-        night: the hours without it.
+        night: hours when the LED matrix stays dark.
     """
 
     device: str
@@ -87,7 +87,7 @@ class Agent:
         config: its settings.
         session: the MQTT session, not started yet.
         validator: validates commands.
-        handlers: makes the handlers of commands from the function that receives their points.
+        handlers: creates the handlers of commands, given the function that receives their points.
         batches: collects lines.
         show: the LED matrix.
         outbox: receives the metrics to print.
@@ -139,11 +139,11 @@ class Agent:
     def stop(self) -> None:
         """End the agent, from any thread."""
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended already
+            with contextlib.suppress(RuntimeError):  # the loop has already ended
                 self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def emit(self, metrics: Sequence[Metric]) -> None:
-        """Print points and return when they are written, or publish them with the other lines."""
+        """Print points and return once they are written, or publish them with the other lines."""
         if self._config.stdin is not None:
             for metric in metrics:
                 self._lines.add(metric)
@@ -183,7 +183,7 @@ class Agent:
         stopping = self._loop.create_task(self._stopping.wait())
         ended = self._loop.create_task(self._lines.ended.wait())
         await asyncio.wait((stopping, ended), return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():  # the input has ended: wait until all lines are acknowledged, however long the broker is away
+        if ended.done():  # the input has ended: wait until all lines are acknowledged, however long that takes
             drained = self._loop.create_task(self._lines.drained())
             await asyncio.wait((stopping, drained), return_when=asyncio.FIRST_COMPLETED)
             drained.cancel()
@@ -211,7 +211,7 @@ class Agent:
             self._loop.call_soon_threadsafe(call)
 
     async def _publish(self, topic: str, payload: bytes) -> Delivery:
-        """Publish a message, and wait for the broker's answer."""
+        """Publish a message, and wait for the broker's response."""
         answer: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
 
         def done(delivery: Delivery) -> None:
@@ -280,7 +280,7 @@ class Agent:
         now_ns = self._clocks.wall_ns()
         for found in read_message(message.topic, message.payload, now_ns):
             if isinstance(found, Metric):
-                # A retained message may be of any age; only a status is still valid.
+                # A retained message may be old; only a status is still valid.
                 if message.retained and found.time_ns == now_ns and found.series.measurement != "device_status":
                     refused = True
                     self._errors.add(
@@ -297,7 +297,7 @@ class Agent:
         loop = self._loop
 
         def written() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended; the broker sends the message again
+            with contextlib.suppress(RuntimeError):  # the loop has ended; the broker redelivers the message
                 loop.call_soon_threadsafe(self._session.acknowledge, message)
 
         self._outbox.put(metrics, written)

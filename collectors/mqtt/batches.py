@@ -76,7 +76,7 @@ class Batches:
         self._rest = rest
 
     def end(self) -> None:
-        """End the input. A line without a line break was truncated and is rejected: its value may be wrong."""
+        """End the input. A line without a line break is truncated and rejected: its last value may be wrong."""
         if self._rest:
             self._refuse("the last line was truncated by the end of standard input")
         self._rest = b""

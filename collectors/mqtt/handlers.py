@@ -1,4 +1,4 @@
-"""The commands of the agent; see :mod:`collectors.messaging.commands` for the scheme."""
+"""The commands of the agent; see :mod:`collectors.messaging.commands` for the protocol."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _MIN_SPEED, _MAX_SPEED, _DEFAULT_SPEED = 0.03, 0.5, 0.1
 #: Maximum repetitions of a text.
 _MAX_REPEAT = 10
 
-#: Limits and defaults for the ends of a temperature scale, in degrees Celsius.
+#: Limits and defaults for both ends of a temperature scale, in degrees Celsius.
 _MIN_SCALE, _MAX_SCALE, _DEFAULT_LOW, _DEFAULT_HIGH = -100.0, 200.0, 0.0, 40.0
 
 
 class Answer(NamedTuple):
-    """The answer to a command.
+    """The response to a command.
 
     Args:
-        then: called once the broker has acknowledged the answer.
+        then: called once the broker has acknowledged the response.
     """
 
     status: commands.Status
@@ -46,7 +46,7 @@ class Dependencies(NamedTuple):
         clock: wall clock, seconds since 1970.
         collect: runs a collector once, by its name.
         emit: prints or publishes points.
-        check_settings: raises NotReloaded if a setting is wrong.
+        check_settings: raises NotReloaded if a setting is invalid.
         telegraf: the Telegraf that runs the agent, or None.
     """
 
@@ -59,7 +59,7 @@ class Dependencies(NamedTuple):
 
 
 class Handlers:
-    """Carries out commands, in an asyncio loop.
+    """Executes commands, in an asyncio loop.
 
     Args:
         dependencies: the dependencies of the commands.
@@ -83,7 +83,7 @@ class Handlers:
         self._busy = ""
 
     async def carry_out(self, command: Command) -> Answer:
-        """Carry out a command; its answer. Raises unexpected exceptions."""
+        """Execute a command; return the response. Raises unexpected exceptions."""
         try:
             if command.name.startswith("led_"):
                 return self._led(command)

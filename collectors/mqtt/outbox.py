@@ -13,7 +13,7 @@ Item = tuple[Sequence[Metric], Callable[[], None]]
 
 
 class Outbox:
-    """A queue between two threads; the reader waits for :attr:`descriptor`."""
+    """A queue between two threads; the reader waits on :attr:`descriptor`."""
 
     def __init__(self) -> None:
         self._items: deque[Item] = deque()
@@ -23,14 +23,14 @@ class Outbox:
         """Add metrics.
 
         Args:
-            written: called by the writing thread when they are written.
+            written: called on the writing thread once they are written.
         """
         self._items.append((metrics, written))
         self.wake()
 
     def wake(self) -> None:
         """Make the descriptor readable."""
-        with contextlib.suppress(BlockingIOError):  # the pipe is full, and so readable
+        with contextlib.suppress(BlockingIOError):  # the pipe is full, and therefore readable
             os.write(self._wake, b"!")
 
     def take(self) -> Iterator[Item]:

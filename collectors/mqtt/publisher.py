@@ -1,4 +1,4 @@
-"""Publishes lines: reads them while there is room, and keeps each one until the broker has acknowledged it."""
+"""Publishes lines: reads them while there is space, and keeps each until the broker has acknowledged it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from collectors.core.line_protocol import Metric, encode
 from collectors.messaging.session import Delivery, ErrorQueue, topic_level
 from collectors.mqtt.batches import Batch, Batches
 
-#: Messages in flight.
+#: Maximum number of messages in flight.
 WINDOW = 8
 
-#: Delays before a message without subscribers is sent again, in seconds: doubled from the first to the second.
+#: Seconds before a message without subscribers is resent: doubled from the first value to the second.
 _NO_SUBSCRIBERS_SECONDS = (1, 60)
 
 _READ_BYTES = 64 * 1024
@@ -32,7 +32,7 @@ class Publisher:
         device: the device's name in the topics.
         stdin: the descriptor to read lines from, or None.
         queue_bytes: size of the queued lines at which reading pauses.
-        batch_seconds: how long a line waits for others.
+        batch_seconds: how long lines are collected.
         counts: counters of the self-metric.
         errors: receives errors.
     """
@@ -66,12 +66,12 @@ class Publisher:
 
     @property
     def share(self) -> float:
-        """How full the queue is; from 1 on, reading pauses."""
+        """Fill level of the queue; from 1 on, reading pauses."""
         return self._batches.bytes / self._queue_bytes
 
     @property
     def waiting(self) -> tuple[int, int]:
-        """Queued lines, and their size in bytes."""
+        """Number of queued lines, and their size in bytes."""
         return self._batches.lines, self._batches.bytes
 
     def read_on(self) -> None:
@@ -100,7 +100,7 @@ class Publisher:
         self._fed()
 
     async def send(self) -> None:
-        """Send batches forever; several of these tasks run at once."""
+        """Send batches forever; several of these tasks run concurrently."""
         while True:
             batch = self._batches.pop()
             if batch is None:
@@ -110,7 +110,7 @@ class Publisher:
                 await self._deliver(batch)
 
     async def drained(self) -> None:
-        """Wait until every line is acknowledged or refused."""
+        """Wait until every line is acknowledged or rejected."""
         self._flush()
         while self._batches.lines:
             self._settled.clear()
@@ -131,7 +131,7 @@ class Publisher:
             self._batches.end()
             self.ended.set()
         if self.share >= 1:
-            # The writer blocks now; Telegraf buffers further lines.
+            # Now the writer blocks, and Telegraf buffers further lines.
             self._pause()
             self._batches.flush()
         self._fed()

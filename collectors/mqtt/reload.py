@@ -1,4 +1,4 @@
-"""Applies new settings: checks them, and then reloads Telegraf.
+"""Apply new settings: check them, and then reload Telegraf.
 
 Collectors read their settings when they start. A reload (SIGHUP) restarts every collector and the agent within the
 same Telegraf, which keeps its buffers. Telegraf exits when it is reloaded with an invalid configuration, so its
@@ -12,7 +12,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 
-#: How long Telegraf may take to check its configuration, in seconds.
+#: Seconds allowed for Telegraf to check its configuration.
 _CHECK_SECONDS = 60.0
 
 #: Telegraf's options that determine its configuration: with a value, and without.
@@ -21,7 +21,7 @@ _ALONE = ("strict-env-handling", "non-strict-env-handling")
 
 
 class NotReloaded(Exception):
-    """The settings are not applied; the message is one sentence."""
+    """The settings were not applied; the message is one sentence."""
 
 
 class Telegraf:
@@ -64,12 +64,12 @@ class Telegraf:
             raise NotReloaded(f"Telegraf's configuration is invalid: {first_error(said.decode('utf-8', 'replace'))}")
 
     def reload(self) -> None:
-        """Make it read its configuration and restart the collectors."""
+        """Make it reload its configuration and restart the collectors."""
         os.kill(self.pid, signal.SIGHUP)
 
 
 def first_error(said: str) -> str:
-    """The error line in the output of Telegraf, or else its last line.
+    """The error line in Telegraf's output, or else its last line.
 
     >>> first_error("2026-01-01T00:00:00Z I! Loading\\n2026-01-01T00:00:00Z E! no such plugin\\n")
     'no such plugin'
@@ -116,10 +116,10 @@ def running_telegraf(parent: int, proc_root: str = "/proc") -> Telegraf | None:
 
 
 def check_settings() -> int:
-    """Check the current settings of every collector; the number of collectors.
+    """Check the current settings of every collector; return the number of collectors.
 
     Raises:
-        NotReloaded: a setting is wrong; the message names the file and line, or the variable.
+        NotReloaded: a setting is invalid; the message names the file and line, or the variable.
     """
     from importlib import import_module
 

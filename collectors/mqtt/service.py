@@ -1,4 +1,4 @@
-"""The agent as a collector: created from settings, it runs on a thread and passes its metrics to the runner.
+"""The agent as a collector: built from settings, it runs on a thread and passes its metrics to the runner.
 
 The runner waits for signals and the end of standard input, and writes lines; the agent's event loop waits for
 everything else. An :class:`~collectors.mqtt.outbox.Outbox` connects the two threads: it wakes the runner, and reports
@@ -39,13 +39,13 @@ from collectors.sensehat.led import health, rendering
 from collectors.sensehat.led.screens import open_screen
 from collectors.sensehat.led.show import Show
 
-#: Longest packet that the broker may send, and messages that it sends before the first of them is acknowledged.
+#: Maximum size of packets from the broker, and number of messages that it sends before an acknowledgement.
 _MAX_PACKET_BYTES, _MAX_UNACKNOWLEDGED = 512 * 1024, 20
 
-#: The runner reports on a collector when it gets a batch, even an empty one.
+#: Interval of batches, even empty ones: the runner emits its self-metric with a batch.
 _ROUND_SECONDS = 2.0
 
-#: How long the agent may take to stop.
+#: Seconds allowed for the agent to stop.
 _END_SECONDS = DRAIN_SECONDS + STOP_SECONDS + 0.4
 
 
@@ -114,7 +114,7 @@ class Service:
 
 
 def make(context: Context) -> Service:
-    """The agent of the settings. Raises Unavailable when a setting cannot be used."""
+    """Build the agent from the settings. Raises Unavailable for an invalid setting."""
     values, errors, outbox = context.values, ErrorQueue(), Outbox()
     device = values[settings.DEVICE] or context.host
     firmware = values[settings.FIRMWARE] or os.uname().release

@@ -1,8 +1,8 @@
 """Under-voltage, throttling, clocks, fan and power rails of a Raspberry Pi; wear of its card; its Wi-Fi.
 
 Read from sysfs, hwmon and procfs. vcgencmd, which costs a process per query, is used only for values that the kernel
-does not have: the limits that have occurred since the start, the clock and voltage of the core, and the rails of the
-power management chip. On other machines nothing is emitted.
+lacks: the limits that have occurred since boot, the clock and voltage of the core, and the rails of the power
+management chip. On other machines nothing is emitted.
 """
 
 from __future__ import annotations
@@ -104,17 +104,17 @@ SETTINGS = (SYS_ROOT, PROC_ROOT, VCGENCMD, FIRMWARE_INTERVAL)
 
 
 def create(context: Context) -> Polled:
-    """Return the collector for this board. Raises NotApplicable on other machines than a Raspberry Pi."""
+    """Return the collector for this board. Raises NotApplicable on machines other than a Raspberry Pi."""
     import time
 
     from collectors.core.slow_reads import SlowReads
-    from collectors.pi import board, firmware
+    from collectors.pi import board, files, firmware
 
     sys_root, proc_root = context.values[SYS_ROOT], context.values[PROC_ROOT]
     tree = f"{sys_root}/firmware/devicetree/base"
     try:
-        model = board.read_text(f"{tree}/model").rstrip("\0\n")
-        chips = board.read_text(f"{tree}/compatible")
+        model = files.read_text(f"{tree}/model").rstrip("\0\n")
+        chips = files.read_text(f"{tree}/compatible")
     except FileNotFoundError:
         raise NotApplicable(f"this machine is not a Raspberry Pi, since there is no {tree}/model") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -127,6 +127,7 @@ def create(context: Context) -> Polled:
         sys_root=sys_root,
         proc_root=proc_root,
         report=context.report.error,
+        note=context.report.note,
         # Only BCM2712 boards have the chip that measures their rails.
         reads=SlowReads(context.clock_ns, time.monotonic),
         once=context.once,
@@ -136,6 +137,6 @@ def create(context: Context) -> Polled:
             timer=time.monotonic,
             has_rails="bcm2712" in chips,
         ),
-        # The interfaces of another procfs are not those of this system.
+        # Interfaces in another procfs do not belong to this system.
         bit_rate=board.bit_rate if proc_root == PROC_ROOT.default else lambda _interface: None,
     )

@@ -1,37 +1,24 @@
-"""The board's files, read into metrics."""
+"""Read the board's files into metrics."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
 
 from collectors.core.api import PAUSE
-from collectors.core.errors import ASLEEP
 from collectors.core.line_protocol import FieldValue, Metric, Series
-from collectors.core.schema import Measurement
-from collectors.core.slow_reads import Answer, SlowReads
-from collectors.pi import PI, PI_RAIL, SD_CARD, WIFI, readings
+from collectors.core.slow_reads import Answer, Read, SlowReads
+from collectors.pi import PI, PI_RAIL, SD_CARD, WIFI, chips, readings
+from collectors.pi.chips import Chip, Reading
+from collectors.pi.files import Files, read_text
 from collectors.pi.firmware import TIMEOUT_SECONDS, Answers, Firmware
-
-T = TypeVar("T")
-
-
-def read_text(path: str) -> str:
-    """A small file of the kernel. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, 16384).decode("utf-8", "replace")
-    finally:
-        os.close(descriptor)
 
 
 def bit_rate(interface: str) -> int | None:
-    """Transmit bit rate of a wireless interface in bits per second; None where its driver reports none.
+    """Transmit bit rate of a wireless interface in bits per second; None if its driver reports none.
 
-    SIOCGIWRATE of the wireless extensions needs neither rights nor a process; its successor nl80211 would need a
+    SIOCGIWRATE of the wireless extensions needs neither privileges nor a process; its successor nl80211 would need a
     netlink library for this one number.
     """
     import fcntl
@@ -49,17 +36,18 @@ def bit_rate(interface: str) -> int | None:
 
 
 class Board:
-    """Finds all files again for each batch, since modules and interfaces come and go.
+    """Finds all files again for each batch, because modules and interfaces come and go.
 
     Args:
         model: the tag of the board's own measurements.
-        sys_root, proc_root: where sysfs and procfs are.
-        report: takes a sentence for each reading that failed.
-        firmware: has the values that the kernel lacks.
-        reads: queries it, since it may hang.
-        once: whether no other batch will take an answer that comes later.
-        bit_rate: bits a second of an interface, or None.
-        read: gives a file's text, or raises OSError.
+        sys_root, proc_root: the paths of sysfs and procfs.
+        report: receives a sentence for each failed reading.
+        note: receives a sentence for each reading that this board does not have.
+        firmware: provides the values that the kernel lacks.
+        reads: reads chips and queries the firmware, because each may hang.
+        once: whether there is no later batch for a late answer.
+        bit_rate: returns the bit rate of an interface, or None.
+        read: returns a file's text, or raises OSError.
     """
 
     def __init__(
@@ -69,6 +57,7 @@ class Board:
         sys_root: str,
         proc_root: str,
         report: Callable[[str], None],
+        note: Callable[[str], None],
         firmware: Firmware,
         reads: SlowReads,
         once: bool,
@@ -80,122 +69,75 @@ class Board:
         self._sys = sys_root
         self._proc = proc_root
         self._report = report
+        self._note = note
         self._firmware = firmware
         self._reads = reads
         self._once = once
-        self._outstanding = False
-        self._devices: dict[str, str] = {}
-        self._found: list[tuple[str, str, list[str]]] = []
+        self._fans: dict[tuple[str, str], str] = {}
         self._bit_rate = bit_rate
         self._read_text = read
+        self._files = Files(read, report)
 
     def collect(self) -> Iterator[Metric]:
-        """The board, its rails, its cards and its wireless interfaces, as they are now."""
-        fields = self._board()
-        fans = self._fans()
-        if fans:
-            fields |= fans.pop(0)[1]
-        asked = self._firmware.is_due()
-        if asked:
-            self._reads.request({"firmware": partial(self._firmware.answers, volts_known="core_volts" in fields)})
+        """The current metrics of the board, its rails, its cards and its wireless interfaces."""
+        found = [chip for chip in chips.find(self._sys, self._files) if chips.is_read(chip)]
+        self._fans = chips.name_fans(found)
+        reads: dict[Hashable, Read] = {
+            chip.folder: partial(chips.read, chip, self._read_text) for chip in found if not chips.is_quick(chip)
+        }
+        others = set(reads)
+        if self._firmware.is_due():
+            known = chips.has_core_volts(found, self._files)
+            reads[_FIRMWARE] = partial(self._firmware.answers, volts_known=known)
+        if reads:
+            self._reads.request(reads)
+        quick = {chip.folder: (chips.read(chip, self._read_text), 0) for chip in found if chips.is_quick(chip)}
+        if others:
+            self._reads.wait(_QUICK_SECONDS, slow=self._once, keys=others)
+        answers = self._reads.take()
+        fields, more = self._chips({**quick, **self._readings(answers)}, self._processor(found))
         if fields:
             yield Metric(self._series, fields)
-        for name, more in fans:
-            yield Metric(Series(PI.name, {"model": self._model, "fan": name}), more)
+        yield from more
         yield from self._cards()
         yield from self._wireless()
-        if asked and not self._reads.wait(_QUICK_SECONDS, slow=self._once):
+        if self._reads.waiting() and not self._reads.wait(_QUICK_SECONDS, slow=self._once):
             yield PAUSE
             self._reads.wait(_PATIENCE_SECONDS if self._once else _WAIT_SECONDS, slow=self._once)
-        if asked or self._outstanding:
-            for answer in self._reads.take().values():
-                yield from self._answers(answer, fields)
-            waiting = self._reads.waiting()
-            self._outstanding = bool(waiting)
-            if waiting and (self._once or max(waiting.values()) >= _PATIENCE_SECONDS):
-                self._report("vcgencmd does not answer, and the values of the firmware are missing")
+        answers = {key: answer for key, answer in answers.items() if key == _FIRMWARE} | self._reads.take()
+        late, more = self._chips(self._readings(answers), {})
+        if late:
+            yield Metric(self._series, late)
+        yield from more
+        if _FIRMWARE in answers:
+            yield from self._answers(answers[_FIRMWARE], fields)
+        for key, seconds in self._reads.waiting().items():
+            if self._once or seconds >= _PATIENCE_SECONDS:
+                self._report(
+                    "vcgencmd does not answer, and the values of the firmware are missing"
+                    if key == _FIRMWARE
+                    else f"{key} does not answer, and its readings are missing"
+                )
 
     def close(self) -> None:
-        """End the thread that waits for the next query."""
+        """End the idle thread of the queries."""
         self._reads.close()
-
-    # --- reading --------------------------------------------------------------------------------
-
-    def _read(self, path: str, parse: Callable[[str], T]) -> T | None:
-        """The parsed content of a file; None after an error, which is reported with the file's name."""
-        try:
-            text = self._read_text(path)
-        except OSError as error:
-            if error.errno not in ASLEEP:
-                self._report(f"{path} cannot be read: {error.strerror or error}")
-            return None
-        try:
-            return parse(text)
-        except ValueError:
-            self._report(f"{path} holds {' '.join(text.split())[:80]!r}, which is no reading")
-            return None
-
-    def _names(self, folder: str) -> list[str]:
-        """The sorted names in a folder; empty where there is no such folder, since boards differ."""
-        try:
-            return sorted(os.listdir(folder))
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            self._report(f"{folder} cannot be listed: {error.strerror or error}")
-            return []
-
-    def _take(
-        self,
-        fields: dict[str, FieldValue],
-        measurement: Measurement,
-        name: str,
-        path: str,
-        parse: Callable[[str], FieldValue | None],
-    ) -> None:
-        """Read one field from a file; None from the parser is no data."""
-        value = self._read(path, parse)
-        if value is not None:
-            self._put(fields, measurement, name, value, path)
-
-    def _put(
-        self, fields: dict[str, FieldValue], measurement: Measurement, name: str, value: FieldValue, source: str
-    ) -> None:
-        """Keep a value that its declaration admits, and report any other."""
-        field = measurement.field(name)
-        if field.admits(value):
-            fields[name] = value
-        else:
-            self._report(f"{source} gives {name} {value}; it is valid from {field.low} to {field.high}")
 
     # --- the board ------------------------------------------------------------------------------
 
-    def _chips(self) -> Iterator[tuple[str, str, list[str]]]:
-        """Each chip of hwmon: the name that its driver gives it, its folder and the files there."""
-        hwmon = f"{self._sys}/class/hwmon"
-        for entry in self._names(hwmon):
-            folder = f"{hwmon}/{entry}"
-            name = self._read(f"{folder}/name", str.strip)
-            if name is not None:
-                yield name, folder, self._names(folder)
-
-    def _board(self) -> dict[str, FieldValue]:
+    def _processor(self, found: Sequence[Chip]) -> dict[str, FieldValue]:
+        """The processor's clocks, and its temperature on a kernel that has it only in a thermal zone."""
         fields: dict[str, FieldValue] = {}
-        self._found = list(self._chips())
-        for chip, folder, present in self._found:
-            if chip in _CHIPS:
-                _CHIPS[chip](self, folder, present, fields)
-        if not any(chip in _PROCESSORS for chip, _, _ in self._found):
+        if not chips.has_processor(found):
             self._zone(fields)
         cpufreq = f"{self._sys}/devices/system/cpu/cpu0/cpufreq"
-        present = self._names(cpufreq)
+        present = self._files.names(cpufreq)
         for name, file in (("cpu_clock_hertz", "scaling_cur_freq"), ("cpu_clock_max_hertz", "cpuinfo_max_freq")):
             if file in present:
-                self._take(fields, PI, name, f"{cpufreq}/{file}", lambda text: readings.whole_number(text) * 1000)
+                self._files.take(fields, PI, name, f"{cpufreq}/{file}", lambda text: readings.whole_number(text) * 1000)
         return fields
 
     def _zone(self, fields: dict[str, FieldValue]) -> None:
-        """The processor's temperature from its thermal zone, on a kernel that shows it nowhere else."""
         from collectors.sensehat.thermal import cpu_zone
 
         try:
@@ -204,68 +146,57 @@ class Board:
             self._report(f"the thermal zones cannot be read: {error}")
             return
         if zone is not None:
-            self._take(fields, PI, "cpu_celsius", f"{zone}/temp", _thousandths)
+            self._files.take(fields, PI, "cpu_celsius", f"{zone}/temp", readings.thousandths)
 
-    def _supply(self, folder: str, present: list[str], fields: dict[str, FieldValue]) -> None:
-        """``rpi_volt``: the alarm of the supply, which holds for the two seconds between two polls of the kernel.
+    def _readings(self, answers: Mapping[Hashable, Answer]) -> dict[str, tuple[Reading, int]]:
+        """The readings of chips among the answers, each with its time; 0 for the time of the batch."""
+        found = {}
+        for folder, answer in answers.items():
+            if isinstance(answer.value, Reading):
+                found[str(folder)] = answer.value, answer.time(0)
+            elif folder != _FIRMWARE:
+                self._report(f"{folder} cannot be read: {answer.value}")
+        return found
 
-        A newer kernel has voltages, too, each with a label (drivers/hwmon/raspberrypi-hwmon.c). get_throttled in the
-        same folder has the last answer of the firmware. Its upper bits are not used, since the kernel clears them in
-        the firmware at each poll.
-        """
-        throttled = f"{folder}/device/../get_throttled"
-        if os.path.exists(throttled):
-            bits = self._read(throttled, lambda text: int(text, 16))
-            if bits is not None:
-                fields.update(readings.throttled_now(bits))
-        if "in0_lcrit_alarm" in present:
-            self._take(fields, PI, "under_voltage", f"{folder}/in0_lcrit_alarm", readings.flag)
-        for label in present:
-            if label.endswith("_label") and self._read(f"{folder}/{label}", str.strip) == "core":
-                file = f"{folder}/{label.removesuffix('_label')}_input"
-                self._take(fields, PI, "core_volts", file, _thousandths)
-
-    def _processor(self, folder: str, present: list[str], fields: dict[str, FieldValue]) -> None:
-        if "temp1_input" in present:
-            self._take(fields, PI, "cpu_celsius", f"{folder}/temp1_input", _thousandths)
-
-    def _rp1(self, folder: str, present: list[str], fields: dict[str, FieldValue]) -> None:
-        """``rp1_adc``: its temperature. Nothing identifies its four voltages."""
-        if "temp1_input" in present:
-            self._take(fields, PI, "rp1_celsius", f"{folder}/temp1_input", _thousandths)
-
-    def _fans(self) -> list[tuple[str, dict[str, FieldValue]]]:
-        """Each fan that gives a reading, whatever drives it: the connector of the board first, with a lasting name."""
-        fans = []
-        for chip, folder, present in self._found:
-            channels = {
-                match[1] or match[2]
-                for file in present
-                if file.startswith(("fan", "pwm")) and (match := _FAN.fullmatch(file))
-            }
-            if not channels:
-                continue
-            device = self._devices.get(folder)
-            if device is None:
-                device = os.path.basename(os.path.realpath(f"{folder}/device" if "device" in present else folder))
-                self._devices[folder] = device
-            for channel in sorted(channels):
-                fields: dict[str, FieldValue] = {}
-                if f"fan{channel}_input" in present:
-                    self._take(fields, PI, "fan_rpm", f"{folder}/fan{channel}_input", readings.whole_number)
-                if f"pwm{channel}" in present:
-                    # hwmon drives a fan from 0 to 255.
-                    self._take(fields, PI, "fan_percent", f"{folder}/pwm{channel}", lambda text: int(text) * 100 / 255)
-                if fields:
-                    fans.append((chip not in _OWN_FANS, f"{device}-fan{channel}", fields))
-        fans.sort(key=lambda fan: fan[:2])
-        return [(name, fields) for _, name, fields in fans]
-
-    def _answers(self, answer: Answer, known: Mapping[str, FieldValue]) -> Iterator[Metric]:
-        """The answers of the firmware, with their rails.
+    def _chips(
+        self, found: Mapping[str, tuple[Reading, int]], more: Mapping[str, FieldValue]
+    ) -> tuple[dict[str, FieldValue], list[Metric]]:
+        """The board's fields from fast chips, and the samples of further fans and of slow chips.
 
         Args:
-            known: fields of the board that the kernel has.
+            found: readings by their chip's folder, with their times.
+            more: fields that no chip provides.
+        """
+        fields: dict[str, FieldValue] = {}
+        fans: dict[str, Mapping[str, FieldValue]] = {}
+        slow: list[Metric] = []
+        for folder, (reading, time_ns) in found.items():
+            for error in reading.errors:
+                self._report(error)
+            named = {
+                self._fans[folder, channel]: got
+                for channel, got in reading.fans.items()
+                if got and (folder, channel) in self._fans  # it may have disappeared
+            }
+            if not time_ns:
+                fields.update(reading.fields)
+                fans |= named
+                continue
+            own = {**reading.fields, **named.pop("", {})}
+            slow += [Metric(self._series, own, time_ns)] if own else []
+            slow += [Metric(self._series_of(name), got, time_ns) for name, got in named.items()]
+        fields.update(more)
+        fields.update(fans.pop("", {}))
+        return fields, [*(Metric(self._series_of(name), fans[name]) for name in sorted(fans)), *slow]
+
+    def _series_of(self, fan: str) -> Series:
+        return Series(PI.name, {"model": self._model, "fan": fan})
+
+    def _answers(self, answer: Answer, known: Mapping[str, FieldValue]) -> Iterator[Metric]:
+        """The firmware's answers, with their rails.
+
+        Args:
+            known: fields of the board that the kernel provides.
         """
         said = answer.value
         if not isinstance(said, Answers):
@@ -273,6 +204,8 @@ class Board:
             return
         for error in said.errors:
             self._report(error)
+        for query in said.unknown:
+            self._note(f"{query} is left out, since this firmware does not know it")
         # A slow answer has its own time.
         time_ns = answer.time(0) or None
         fields: dict[str, FieldValue] = {}
@@ -280,27 +213,27 @@ class Board:
             fields.update(readings.throttled_since_boot(said.bits))
             fields.update((name, held) for name, held in readings.throttled_now(said.bits).items() if name not in known)
         if said.core_clock_hertz is not None:
-            self._put(fields, PI, "core_clock_hertz", round(said.core_clock_hertz), "vcgencmd measure_clock core")
+            self._files.put(fields, PI, "core_clock_hertz", round(said.core_clock_hertz), "vcgencmd measure_clock core")
         if said.core_volts is not None:
-            self._put(fields, PI, "core_volts", said.core_volts, "vcgencmd measure_volts core")
+            self._files.put(fields, PI, "core_volts", said.core_volts, "vcgencmd measure_volts core")
         metrics: list[Metric] = []
         total: float | None = None
         for rail in said.rails:
             if rail.name in _BOARD_RAILS and rail.volts is not None:
-                self._put(fields, PI, _BOARD_RAILS[rail.name], rail.volts, "vcgencmd pmic_read_adc")
+                self._files.put(fields, PI, _BOARD_RAILS[rail.name], rail.volts, "vcgencmd pmic_read_adc")
                 continue
             kept: dict[str, FieldValue] = {}
             for name, value in (("volts", rail.volts), ("amperes", rail.amperes)):
                 if value is not None:
-                    self._put(kept, PI_RAIL, name, value, f"vcgencmd pmic_read_adc {rail.name}")
+                    self._files.put(kept, PI_RAIL, name, value, f"vcgencmd pmic_read_adc {rail.name}")
             if len(kept) == 2:
-                watts = (rail.volts or 0.0) * (rail.amperes or 0.0)
+                watts = round((rail.volts or 0.0) * (rail.amperes or 0.0), _WATT_DIGITS)
                 kept["watts"] = watts
                 total = (total or 0.0) + watts
             if kept:
                 metrics.append(Metric(Series(PI_RAIL.name, {"model": self._model, "rail": rail.name}), kept, time_ns))
         if total is not None:
-            self._put(fields, PI, "rails_watts", total, "vcgencmd pmic_read_adc")
+            self._files.put(fields, PI, "rails_watts", round(total, _WATT_DIGITS), "vcgencmd pmic_read_adc")
         if fields:
             yield Metric(self._series, fields, time_ns)
         yield from metrics
@@ -309,22 +242,22 @@ class Board:
 
     def _cards(self) -> Iterator[Metric]:
         block = f"{self._sys}/block"
-        for name in self._names(block):
-            # mmcblk0boot0 and mmcblk0rpmb are parts of the eMMC that they are named after.
+        for name in self._files.names(block):
+            # mmcblk0boot0 and mmcblk0rpmb are parts of the eMMC in their names.
             if not (name.startswith("mmcblk") and name.removeprefix("mmcblk").isdecimal()):
                 continue
             card = f"{block}/{name}/device"
-            present = self._names(card)
+            present = self._files.names(card)
             tags = {"device": name}
             for tag in ("type", "name"):
                 if tag in present:
-                    tags[tag] = self._read(f"{card}/{tag}", str.strip) or ""
+                    tags[tag] = self._files.read(f"{card}/{tag}", str.strip) or ""
             fields: dict[str, FieldValue] = {}
-            self._take(fields, SD_CARD, "written_bytes", f"{block}/{name}/stat", readings.bytes_written)
+            self._files.take(fields, SD_CARD, "written_bytes", f"{block}/{name}/stat", readings.bytes_written)
             if "life_time" in present:
-                self._take(fields, SD_CARD, "life_used_percent", f"{card}/life_time", readings.life_used_percent)
+                self._files.take(fields, SD_CARD, "life_used_percent", f"{card}/life_time", readings.life_used_percent)
             if "pre_eol_info" in present:
-                self._take(fields, SD_CARD, "pre_eol", f"{card}/pre_eol_info", readings.pre_eol)
+                self._files.take(fields, SD_CARD, "pre_eol", f"{card}/pre_eol_info", readings.pre_eol)
             if fields:
                 yield Metric(Series(SD_CARD.name, tags), fields)
 
@@ -336,11 +269,11 @@ class Board:
         def refuse(line: str) -> None:
             self._report(f"{path} holds {' '.join(line.split())[:80]!r}, which is no reading")
 
-        for link in self._read(path, lambda text: readings.wireless(text, refuse)) or []:
+        for link in self._files.read(path, lambda text: readings.wireless(text, refuse)) or []:
             fields: dict[str, FieldValue] = {}
             if link.signal_dbm is not None:
                 fields["signal_dbm"] = link.signal_dbm
-            self._put(fields, WIFI, "quality", link.quality, path)
+            self._files.put(fields, WIFI, "quality", link.quality, path)
             fields["quality_max"] = link.quality_max
             rate = self._bit_rate(link.interface)
             if rate is not None:
@@ -348,41 +281,20 @@ class Board:
             yield Metric(Series(WIFI.name, {"interface": link.interface}), fields)
 
 
-def _thousandths(text: str) -> float:
-    """A value that hwmon gives in thousandths of its unit.
+#: The key of the firmware among the reads; the others are the folders of chips.
+_FIRMWARE = "firmware"
 
-    https://docs.kernel.org/hwmon/sysfs-interface.html
-    """
-    return readings.whole_number(text) / 1000
-
-
-_Reader = Callable[[Board, str, list[str], dict[str, FieldValue]], None]
-
-#: The reader of each hwmon device, by the name that its driver gives it.
-_CHIPS: dict[str | None, _Reader] = {
-    "rpi_volt": Board._supply,
-    "cpu_thermal": Board._processor,
-    "bcm2835_thermal": Board._processor,
-    "rp1_adc": Board._rp1,
-}
-
-#: Those of them that are the processor's.
-_PROCESSORS = ("cpu_thermal", "bcm2835_thermal")
-
-#: Drivers of a fan at the board's own connector, or at one of its pins.
-_OWN_FANS = ("pwmfan", "gpio_fan")
-
-#: The files of a fan: its speed, and how hard it is driven.
-_FAN = re.compile(r"fan(\d+)_input|pwm(\d+)")
-
-#: How long a batch waits for the firmware before it emits the rest, in seconds.
+#: Seconds that a batch waits for chips, or for the firmware, before it emits the rest.
 _QUICK_SECONDS = 0.1
 
-#: How long a batch then waits, in seconds, where another batch will take an answer that comes later.
+#: Seconds that a batch then waits if a later batch can include the answer.
 _WAIT_SECONDS = 5.0
 
-#: After this time, in seconds, vcgencmd does not answer; it is killed before that, which may fail, too.
+#: Seconds after which a source counts as not responding; vcgencmd is killed before, which may fail as well.
 _PATIENCE_SECONDS = 2 * TIMEOUT_SECONDS
+
+#: Decimal places of a power, without the tail of its binary product.
+_WATT_DIGITS = 9
 
 #: Rails without a current, which are fields of the board.
 _BOARD_RAILS = {"ext5v": "input_volts", "batt": "battery_volts"}

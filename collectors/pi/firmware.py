@@ -9,20 +9,20 @@ from typing import TypeVar
 
 from collectors.pi import readings
 
-#: After this time, in seconds, the firmware hangs.
+#: Seconds after which the firmware counts as hung.
 TIMEOUT_SECONDS = 5.0
 
-#: Takes the words of a query; returns the answer, or None where there is no vcgencmd. Raises OSError.
+#: Runs a query, given its words; returns the answer, or None if there is no vcgencmd. Raises OSError.
 Ask = Callable[[tuple[str, ...]], str | None]
 
 T = TypeVar("T")
 
 
 def vcgencmd(command: str) -> Ask:
-    """Return a function that starts a process for each query. A command that is a path must exist; a name need not."""
+    """Return a function that starts a process for each query. A command with a path must exist; a name need not."""
 
     def ask(words: tuple[str, ...]) -> str | None:
-        import subprocess  # here, since only boards with the command need it
+        import subprocess  # here, because only boards with the command need it
 
         try:
             done = subprocess.run(
@@ -39,7 +39,7 @@ def vcgencmd(command: str) -> Ask:
             return None
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"no answer within {TIMEOUT_SECONDS:g} s") from None
-        if done.returncode:
+        if done.returncode and not _is_unknown(done.stdout):
             said = " ".join((done.stderr or done.stdout).split())
             raise OSError(f"{said or f'exit status {done.returncode}'}; is the user in the group video?")
         return done.stdout
@@ -47,17 +47,24 @@ def vcgencmd(command: str) -> Ask:
     return ask
 
 
+def _is_unknown(text: str) -> bool:
+    """Whether an answer reports an unknown query: older firmware does not support newer queries."""
+    return text.startswith("error=") and "not registered" in text
+
+
 class Answers:
     """Answers of the firmware; None for values that were not queried or not understood.
 
     Attributes:
-        errors: a sentence for each query that failed, and for each line of an answer that is none.
+        unknown: queries that this firmware does not support.
+        errors: a sentence for each failed query, and for each invalid line of an answer.
     """
 
-    __slots__ = ("bits", "core_clock_hertz", "core_volts", "errors", "rails")
+    __slots__ = ("bits", "core_clock_hertz", "core_volts", "errors", "rails", "unknown")
 
     def __init__(self) -> None:
         self.errors: list[str] = []
+        self.unknown: list[str] = []
         self.bits: int | None = None
         self.core_clock_hertz: float | None = None
         self.core_volts: float | None = None
@@ -65,13 +72,13 @@ class Answers:
 
 
 class Firmware:
-    """Queries the firmware when that is due; otherwise it has no answers, since an old one is not a new reading.
+    """Queries the firmware at intervals; in between it has no answers, because an old one is not a new reading.
 
     Args:
         ask: see :func:`vcgencmd`.
         interval: seconds between queries; 0 disables them.
         timer: monotonic seconds.
-        has_rails: whether the board has a power management chip that measures.
+        has_rails: whether the board's power management chip measures.
     """
 
     def __init__(self, ask: Ask, *, interval: float, timer: Callable[[], float], has_rails: bool) -> None:
@@ -82,7 +89,7 @@ class Firmware:
         self._due: float | None = None
 
     def is_due(self) -> bool:
-        """Whether to query now; the next time is then an interval later."""
+        """Whether to query now; if so, the next query is due an interval later."""
         now = self._timer()
         if not self._interval or (self._due is not None and now < self._due):
             return False
@@ -90,38 +97,41 @@ class Firmware:
         return True
 
     def answers(self, *, volts_known: bool) -> Answers:
-        """Query all values that this board's kernel lacks. A firmware that hangs is asked no more.
+        """Query all values that this board's kernel lacks. A hung firmware is not queried again.
 
         Args:
-            volts_known: whether the kernel has the core's voltage.
+            volts_known: whether the kernel provides the core's voltage.
         """
         got = Answers()
         try:
-            got.bits = self._answer(got.errors, readings.throttled_answer, "get_throttled")
-            got.core_clock_hertz = self._answer(got.errors, readings.answer, "measure_clock", "core")
+            got.bits = self._answer(got, readings.throttled_answer, "get_throttled")
+            got.core_clock_hertz = self._answer(got, readings.answer, "measure_clock", "core")
             if not volts_known:
-                got.core_volts = self._answer(got.errors, readings.answer, "measure_volts", "core")
+                got.core_volts = self._answer(got, readings.answer, "measure_volts", "core")
             if self._has_rails:
-                got.rails = self._answer(got.errors, partial(_rails, errors=got.errors), "pmic_read_adc") or []
+                got.rails = self._answer(got, partial(_rails, errors=got.errors), "pmic_read_adc") or []
         except TimeoutError as error:
             got.errors.append(str(error))
         return got
 
-    def _answer(self, errors: list[str], read: Callable[[str], T], *words: str) -> T | None:
+    def _answer(self, got: Answers, read: Callable[[str], T], *words: str) -> T | None:
         query = f"vcgencmd {' '.join(words)}"
         try:
             text = self._ask(words)
         except TimeoutError as error:
             raise TimeoutError(f"{query} failed: {error}") from None
         except OSError as error:
-            errors.append(f"{query} failed: {error}")
+            got.errors.append(f"{query} failed: {error}")
             return None
         if text is None:
+            return None
+        if _is_unknown(text):
+            got.unknown.append(query)
             return None
         try:
             return read(text)
         except ValueError:
-            errors.append(f"{query} answered {' '.join(text.split())[:80]!r}, which is not what it answers")
+            got.errors.append(f"{query} answered {' '.join(text.split())[:80]!r}, which is not what it answers")
             return None
 
 

@@ -1,6 +1,6 @@
-"""Parsers for the texts of the kernel and the firmware of a Raspberry Pi.
+"""Parsers for output of the kernel and the firmware of a Raspberry Pi.
 
-Every function raises ValueError without a message for a text of another form, or passes on a line of another form:
+Every function raises ValueError without a message for a text in another format, or passes on a line in another format:
 the caller knows the file or the command, and names it.
 """
 
@@ -10,14 +10,14 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-#: Bits of ``get_throttled`` that hold now; 16 places higher, the same has occurred before.
+#: Bits of ``get_throttled`` that apply now; 16 places higher, the same has occurred before.
 #: https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 THROTTLED_BITS = ("under_voltage", "frequency_capped", "throttled", "soft_temperature_limit")
 
 #: Shift and suffix of the bits above them.
 OCCURRED_SHIFT, SINCE_BOOT = 16, "_since_boot"
 
-#: Block devices count in sectors of 512 bytes whatever the medium's own size of sector.
+#: Block devices count in sectors of 512 bytes, whatever the sector size of the medium.
 #: https://docs.kernel.org/block/stat.html
 SECTOR_BYTES = 512
 
@@ -31,7 +31,10 @@ _WIRELESS = re.compile(
 )
 
 
-#: Takes a line that is none of those expected.
+#: Number of header lines in /proc/net/wireless.
+_HEADINGS = 2
+
+#: Receives an unexpected line.
 Refuse = Callable[[str], None]
 
 
@@ -44,7 +47,7 @@ class Rail(NamedTuple):
 
 
 class Link(NamedTuple):
-    """One wireless interface; no signal where its driver gives a level without a unit."""
+    """One wireless interface; no signal if its driver reports a level without a unit."""
 
     interface: str
     quality: int
@@ -53,29 +56,37 @@ class Link(NamedTuple):
 
 
 def whole_number(text: str) -> int:
-    """A decimal number of a sysfs file."""
+    """Parse a decimal number in a sysfs file."""
     return int(text.strip())
 
 
+def thousandths(text: str) -> float:
+    """A value that hwmon reports in thousandths of its unit.
+
+    https://docs.kernel.org/hwmon/sysfs-interface.html
+    """
+    return whole_number(text) / 1000
+
+
 def flag(text: str) -> bool:
-    """A sysfs file that holds 0 or 1."""
+    """Parse a sysfs file that contains 0 or 1."""
     if text.strip() not in ("0", "1"):
         raise ValueError
     return text.strip() == "1"
 
 
 def throttled_now(bits: int) -> dict[str, bool]:
-    """Which limits hold, by name, from the lower bits of ``get_throttled``."""
+    """The limits that apply now, by name, from the lower bits of ``get_throttled``."""
     return {name: bool(bits >> place & 1) for place, name in enumerate(THROTTLED_BITS)}
 
 
 def throttled_since_boot(bits: int) -> dict[str, bool]:
-    """Which limits have occurred, by name, from the upper bits of ``get_throttled``."""
+    """The limits that have occurred, by name, from the upper bits of ``get_throttled``."""
     return {name + SINCE_BOOT: held for name, held in throttled_now(bits >> OCCURRED_SHIFT).items()}
 
 
 def bytes_written(stat: str) -> int:
-    """Bytes that a block device was given to write since the system started, from its ``stat``."""
+    """Bytes written to a block device since boot, from its ``stat``."""
     fields = stat.split()
     if len(fields) <= _SECTORS_WRITTEN:
         raise ValueError
@@ -83,10 +94,10 @@ def bytes_written(stat: str) -> int:
 
 
 def life_used_percent(life_time: str) -> float | None:
-    """Minimum share of an eMMC's life that is used, from its ``life_time``; None where the card reports none.
+    """Minimum used percentage of an eMMC's life, from its ``life_time``; None if the card does not report it.
 
-    The card has two estimates, for its two types of memory, in steps of a tenth: 1 is up to 10 %, 10 up to
-    100 %, 11 beyond that, 0 undefined (JEDEC 84-B51, EXT_CSD 268 and 269). The worse one counts.
+    The card has two estimates, for its two types of memory, in steps of 10 %: 1 is up to 10 %, 10 up to 100 %, 11
+    above, 0 undefined (JEDEC 84-B51, EXT_CSD 268 and 269). The worse one counts.
     """
     estimates = [int(word, 16) for word in life_time.split()]
     if len(estimates) != 2 or not all(0 <= estimate <= 11 for estimate in estimates):
@@ -96,7 +107,7 @@ def life_used_percent(life_time: str) -> float | None:
 
 
 def pre_eol(text: str) -> int | None:
-    """The eMMC's warning of its end: 1 normal, 2 80 % and 3 90 % of the spare blocks are used; None: undefined."""
+    """The eMMC's pre-EOL warning: 1 normal, 2 and 3: 80 % and 90 % of the spare blocks are used; None: undefined."""
     level = int(text.strip(), 16)
     if not 0 <= level <= 3:
         raise ValueError
@@ -104,25 +115,25 @@ def pre_eol(text: str) -> int | None:
 
 
 def wireless(text: str, refuse: Refuse) -> list[Link]:
-    """The interfaces of ``/proc/net/wireless`` that are connected.
+    """The connected interfaces in ``/proc/net/wireless``.
 
-    An interface without a network has zeros that no driver has set, which the missing full stop after the
-    quality shows. A driver on cfg80211 reports dBm, clamped from -110 to -40, and the quality as that
-    plus 110; any other has its own level, with a quality of up to 100 (net/wireless/wext-compat.c).
+    An interface without a network has zeros that no driver has set, which the missing full stop after the quality
+    shows. A driver based on cfg80211 reports dBm, clamped to -110 to -40, and a quality of dBm plus 110; any other has
+    its own level, with a quality of up to 100 (net/wireless/wext-compat.c).
 
     Args:
-        refuse: takes each line of another form.
+        refuse: receives each line in another format.
     """
     links = []
-    for line in text.split("\n"):
-        if not line.strip() or "|" in line:
-            continue  # one of the headings
+    for number, line in enumerate(text.split("\n")):
+        if not line.strip() or (number < _HEADINGS and "|" in line):
+            continue
         match = _WIRELESS.match(line + " ")
         if match is None:
             refuse(line)
         elif match["fresh"]:
             level = int(match["level"])
-            # 0 - 256 is what an unset level looks like once the kernel has made it signed.
+            # 0 - 256 is an unset level after the kernel has made it signed.
             signal = float(level) if -256 < level < 0 else None
             links.append(Link(match["interface"], int(match["link"]), 70 if level < 0 else 100, signal))
     return links
@@ -147,11 +158,11 @@ def throttled_answer(text: str) -> int:
 def rails(text: str, refuse: Refuse) -> list[Rail]:
     """The supplies in the answer to ``vcgencmd pmic_read_adc``.
 
-    Current and voltage of a rail have separate lines with the rail's name. The numbers in brackets are those of the
-    converter's channels.
+    Current and voltage of a rail are separate lines with the rail's name. The numbers in brackets are the converter's
+    channels.
 
     Args:
-        refuse: takes each line of another form.
+        refuse: receives each line in another format.
     """
     found: dict[str, dict[str, float]] = {}
     refused = []

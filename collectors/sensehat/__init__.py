@@ -2,7 +2,7 @@
 
 The setting ``backend`` selects the source. ``auto``, the default, uses the board if it is present and otherwise fails
 with the choices: data is only simulated on request, and simulated or replayed data carries a tag.
-docs/reference/collectors/sensehat.md describes wiring, compensation and recordings.
+docs/reference/collectors/sensehat.md describes wiring and readings.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from collectors.sensehat import (
 )
 from collectors.sensehat.orientation import has_gravity, heading
 from collectors.sensehat.readings import (
+    CHECK_SEAT,
     Reading,
     StuckDetector,
     Vector,
@@ -97,7 +98,9 @@ class LineBuilder:
         self._colour = Series(COLOUR.name, tags)
         self._factor_hts221 = factor_hts221
         self._factor_lps25h = factor_lps25h
-        self._stuck = StuckDetector(stale_after, recorded="replayed" in tags)
+        recorded = "replayed" in tags
+        self._stuck = StuckDetector(stale_after, recorded=recorded)
+        self._cure = "that is how it was recorded" if recorded else CHECK_SEAT
         self._on_error = on_error
         self._on_stuck = on_stuck
 
@@ -119,11 +122,11 @@ class LineBuilder:
         self, measurement: Measurement, sensor: str, values: _Values, measured: tuple[object, ...] | None = None
     ) -> dict[str, FieldValue]:
         """The valid values of a sensor; none if it is stuck, as shows in *measured*, by default the same values."""
-        fields = valid_fields(measurement, sensor, values, self._on_error)
+        fields = valid_fields(measurement, sensor, values, self._on_error, self._cure)
         if fields and self._stuck.is_stuck(sensor, measured or tuple(values.values())):
             self._on_error(
                 f"{sensor} repeats the same reading and counts as stuck; its readings are dropped until they change. "
-                "If that persists, check the board's seat on the header"
+                f"{self._cure[0].upper()}{self._cure[1:]}"
             )
             self._on_stuck(sensor)
             return {}

@@ -27,17 +27,24 @@ ANGLES = ("pitch", "roll", "yaw")
 
 #: Other names, without capitals, spaces and punctuation. The temperature of ``SenseHat.temperature`` is the HTS221's.
 _ALIASES: dict[str, tuple[str, ...]] = {
-    TIME: ("timestamp", "datetime", "date", "dateandtime", "datetimeutc", "timestamputc", "utc", "when"),
+    TIME: (
+        *("timestamp", "datetime", "date", "dateandtime", "datetimeutc", "timestamputc", "timeutc", "utc", "when"),
+        *("localtime", "localdatetime", "datetimelocal", "epoch", "epochtime", "unixtime", "unixtimestamp", "ts"),
+        *("timestampms", "createdat", "recordedat", "loggedat", "measuredat", "readingtime"),
+    ),
     "temp_h": (
         *("temph", "temp", "temperature", "temphumidity", "humiditytemp", "temperaturehumidity", "htemp"),
-        *("humiditytemperature", "tempfromhumidity", "temperaturefromhumidity", "temphum"),
+        *("humiditytemperature", "tempfromhumidity", "temperaturefromhumidity", "temphum", "temphumi", "humitemp"),
     ),
     "temp_p": (
         *("tempp", "temppressure", "pressuretemp", "temperaturepressure", "pressuretemperature", "ptemp"),
-        *("tempfrompressure", "temperaturefrompressure", "temppres"),
+        *("tempfrompressure", "temperaturefrompressure", "temppres", "temppress", "presstemp", "prestemp"),
     ),
-    "humidity": ("humidity", "hum", "relativehumidity", "rh"),
-    "pressure": ("pressure", "pres", "press", "barometricpressure", "airpressure"),
+    "humidity": ("humidity", "hum", "humi", "relativehumidity", "humidityrh", "rh"),
+    "pressure": (
+        *("pressure", "pres", "press", "barometricpressure", "airpressure", "atmosphericpressure"),
+        *("barometer", "baro"),
+    ),
     "temp_cpu": ("tempcpu", "cputemp", "cputemperature", "temperaturecpu"),
     "pitch": ("pitch", "orientationpitch"),
     "roll": ("roll", "orientationroll"),
@@ -54,7 +61,10 @@ for _name, _words in (
     ("mag", ("mag", "magnetometer", "magnetic", "compass", "magneticfield", "m")),
 ):
     for _axis in "xyz":
-        _ALIASES[f"{_name}_{_axis}"] = tuple(f"{word}{_axis}" for word in _words)
+        _ALIASES[f"{_name}_{_axis}"] = (
+            *(f"{word}{_axis}" for word in _words),
+            *(f"{_axis}{word}" for word in _words if len(word) > 2),
+        )
 
 _BY_NAME = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
 
@@ -89,55 +99,81 @@ _IGNORED = frozenset(
 )
 
 
+_VECTORS = (("accel", "acceleration"), ("gyro", "rate"), ("mag", "field"))
+
+
 def _fahrenheit(value: float) -> float:
     return (value - 32) / 1.8
 
 
-#: Conversions of a unit in brackets; a unit that is missing here is the usual one, or unknown.
-_UNITS: dict[str, Callable[[float], float]] = {
-    "f": _fahrenheit,
-    "fahrenheit": _fahrenheit,
-    "k": lambda value: value - 273.15,
-    "kelvin": lambda value: value - 273.15,
-    "pa": lambda value: value / 100,
-    "kpa": lambda value: value * 10,
-    "rad": math.degrees,
-    "radians": math.degrees,
-    "ms2": lambda value: value / 9.80665,
-    "degs": math.radians,
-    "dps": math.radians,
-    "gauss": lambda value: value * 100,
-    "nt": lambda value: value / 1000,
-}
-#: For which columns a conversion is meant: "g" alone is gravity and "rad" of a rate is the usual unit.
-_UNIT_OF = {
-    **dict.fromkeys(("temp_h", "temp_p", "temp_cpu"), ("f", "fahrenheit", "k", "kelvin")),
-    "pressure": ("pa", "kpa"),
-    **dict.fromkeys(ANGLES, ("rad", "radians")),
-    **{f"accel_{axis}": ("ms2",) for axis in "xyz"},
-    **{f"gyro_{axis}": ("degs", "dps") for axis in "xyz"},
-    **{f"mag_{axis}": ("gauss", "nt") for axis in "xyz"},
-}
+def _times(factor: float) -> Callable[[float], float]:
+    return lambda value: value * factor
 
-#: Endings of a name that say nothing but the usual unit.
-_USUAL = (
-    *(
-        "celsius",
-        "degreescelsius",
-        "degreesc",
-        "degc",
-        "c",
-        "hpa",
-        "mbar",
-        "millibars",
-        "percent",
-        "pct",
-        "degrees",
-        "deg",
-    ),
-    *("g", "microtesla", "ut", "radianspersecond", "rads", "raw", "sensor", "rawcelsius", "rawpercent"),
+
+_KELVIN: Callable[[float], float] = lambda value: value - 273.15  # noqa: E731
+
+#: Conversions to the usual unit, by the quantity and the unit. A letter alone depends on the quantity: G is gauss.
+_CONVERSIONS: dict[str, dict[str, Callable[[float], float]]] = {
+    "temperature": {
+        **dict.fromkeys(("f", "degf", "degreesf", "fahrenheit"), _fahrenheit),
+        **dict.fromkeys(("k", "kelvin"), _KELVIN),
+    },
+    "pressure": {
+        "pa": _times(0.01),
+        "kpa": _times(10.0),
+        "bar": _times(1000.0),
+        "atm": _times(1013.25),
+        "psi": _times(68.947573),
+        "inhg": _times(33.863886),
+        **dict.fromkeys(("mmhg", "torr"), _times(1.3332239)),
+    },
+    "humidity": {},
+    "angle": dict.fromkeys(("rad", "radians"), math.degrees),
+    "acceleration": {**dict.fromkeys(("ms2", "mss"), _times(1 / 9.80665)), "mg": _times(0.001)},
+    "rate": {
+        **dict.fromkeys(("degs", "degsec", "dps", "degreespersecond"), math.radians),
+        "mdps": lambda value: math.radians(value / 1000),
+    },
+    "field": {
+        **dict.fromkeys(("g", "gauss"), _times(100.0)),
+        **dict.fromkeys(("mg", "mgauss"), _times(0.1)),
+        "nt": _times(0.001),
+        "mt": _times(1000.0),
+    },
+}
+#: The usual unit by its spellings.
+_USUAL_UNITS: dict[str, tuple[str, ...]] = {
+    "temperature": ("c", "degc", "celsius", "degreescelsius", "degreesc"),
+    "pressure": ("hpa", "mb", "mbar", "mbars", "millibar", "millibars"),
+    "humidity": ("percent", "pct", "rh"),
+    "angle": ("deg", "degrees"),
+    "acceleration": ("g", "gs"),
+    "rate": ("rads", "radsec", "rad", "radianspersecond"),
+    "field": ("ut", "\N{GREEK SMALL LETTER MU}t", "microtesla", "microteslas"),
+}
+_QUANTITIES = {
+    **dict.fromkeys(("temp_h", "temp_p", "temp_cpu"), "temperature"),
+    "pressure": "pressure",
+    "humidity": "humidity",
+    **dict.fromkeys(ANGLES, "angle"),
+    **{f"{name}_{axis}": quantity for name, quantity in _VECTORS for axis in "xyz"},
+}
+#: Words in brackets or at the end of a name that say where a value comes from.
+_NO_UNITS = ("raw", "sensor", "sensehat", "hat", "hts221", "lps25h", "lsm9ds1", "humidity", "pressure", "h", "p")
+
+#: Which temperature it is, in brackets after a temperature.
+_TEMPERATURE_OF = {"pressure": "temp_p", "lps25h": "temp_p", "p": "temp_p", "cpu": "temp_cpu", "soc": "temp_cpu"}
+
+#: Endings of a name that a unit can have without brackets.
+_ENDINGS = sorted(
+    {
+        *(unit for units in (_CONVERSIONS, _USUAL_UNITS) for quantity in units.values() for unit in quantity),
+        *(word for word in _NO_UNITS if word.startswith(("raw", "sensor"))),
+        *("rawcelsius", "rawpercent"),
+    },
+    key=len,
+    reverse=True,
 )
-_ENDINGS = sorted({*_USUAL, *_UNITS}, key=len, reverse=True)
 
 _UNIT = re.compile(r"[(\[]([^)\]]*)[)\]]")
 
@@ -165,7 +201,8 @@ class Header(NamedTuple):
 
 def plain(name: str) -> str:
     """A name without capitals, spaces, punctuation and a unit in brackets."""
-    return "".join(filter(str.isalnum, _UNIT.sub("", name).casefold()))
+    text = _UNIT.sub("", name).replace("\N{MASCULINE ORDINAL INDICATOR}", "")
+    return "".join(filter(str.isalnum, text.casefold()))
 
 
 def parse_map(text: str) -> dict[str, str]:
@@ -218,6 +255,10 @@ def parse_header(names: Sequence[str], chosen: Mapping[str, str]) -> Header:
             columns[ours] = Column(place, convert)
         elif plain(name) not in _IGNORED:
             unknown.append(name)
+    if not columns and any(cell[:1].isdigit() for cell in names):
+        raise ValueError(
+            "the first line has values and no names; number the columns with the setting columns, such as temp_h=2"
+        )
     if TIME not in columns:
         raise ValueError(f"the column {TIME} is missing, and so is any other name of a time; see the setting columns")
     if not any(name in columns for name in VALUES):
@@ -276,17 +317,44 @@ def _known(name: str) -> tuple[str, Callable[[float], float] | None]:
     if word == "time":
         return TIME, None
     if word in _BY_NAME:
-        return _BY_NAME[word], _conversion(_BY_NAME[word], name)
+        return _understood(_BY_NAME[word], name)
     for ending in _ENDINGS:
         stem = word.removesuffix(ending) if word.endswith(ending) else ""
         ours = _BY_NAME.get(stem, "") if len(stem) > 2 else ""
         if not ours or ours == TIME:
             continue
-        if ending in _UNIT_OF.get(ours, ()):
-            return ours, _UNITS[ending]
-        if ending in _USUAL:
-            return ours, _conversion(ours, name)
+        quantity = _QUANTITIES.get(ours, "")
+        if ending in _CONVERSIONS.get(quantity, {}):
+            return ours, _CONVERSIONS[quantity][ending]
+        if ending in (*_USUAL_UNITS.get(quantity, ()), *_NO_UNITS, "rawcelsius", "rawpercent"):
+            return _understood(ours, name)
     return "", None
+
+
+def _understood(ours: str, name: str) -> tuple[str, Callable[[float], float] | None]:
+    """Our name and the conversion of the unit in brackets; no name for a unit that is unknown.
+
+    Emitted as it is, a value in another unit would be wrong.
+    """
+    unit, quantity = _unit(name), _QUANTITIES.get(ours)
+    if ours == "temp_h" and unit in _TEMPERATURE_OF:
+        return _TEMPERATURE_OF[unit], None
+    if quantity is None or unit in ("", *_USUAL_UNITS[quantity], *_NO_UNITS):
+        return ours, None
+    convert = _CONVERSIONS[quantity].get(unit)
+    return ("", None) if convert is None else (ours, convert)
+
+
+def unit_conversion(ours: str, unit: str) -> Callable[[float], float] | None:
+    """The conversion of a unit in a cell; None for the usual one. Raises ValueError for an unknown unit."""
+    quantity = _QUANTITIES.get(ours, "")
+    word = _unit(f"({unit})")
+    if word in _USUAL_UNITS.get(quantity, ()):
+        return None
+    convert = _CONVERSIONS.get(quantity, {}).get(word)
+    if convert is None:
+        raise ValueError
+    return convert
 
 
 def _is_time(cell: str) -> bool:
@@ -320,6 +388,13 @@ def _number(theirs: str) -> int:
 
 
 def _conversion(ours: str, name: str) -> Callable[[float], float] | None:
+    return _CONVERSIONS.get(_QUANTITIES.get(ours, ""), {}).get(_unit(name))
+
+
+def _unit(name: str) -> str:
+    """The unit in brackets, without punctuation; empty where there is none."""
     found = _UNIT.search(name)
-    unit = "".join(filter(str.isalnum, found[1].casefold())) if found else ""
-    return _UNITS[unit] if unit in _UNIT_OF.get(ours, ()) else None
+    text = found[1].replace("%", " percent ").replace("\N{DEGREE SIGN}", "deg") if found else ""
+    text = text.replace("\N{MASCULINE ORDINAL INDICATOR}", "deg").replace("\N{SUPERSCRIPT TWO}", "2").casefold()
+    unit = "".join(filter(str.isalnum, text))
+    return unit.removeprefix("percent") if unit == "percentrh" else unit

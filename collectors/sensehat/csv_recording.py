@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
+import re
+import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
@@ -25,6 +28,7 @@ from collectors.sensehat.columns import (
     known_names,
     parse_header,
     parse_map,
+    unit_conversion,
 )
 from collectors.sensehat.readings import ABSENT, Attitude, Colour, Reading, Vector, shortest
 from collectors.sensehat.recorded_time import TimeParser, parse_time, parse_zone
@@ -33,8 +37,13 @@ __all__ = ["CsvRecording", "Form", "Row", "parse_time"]
 
 #: Maximum length of a line; a longer one is not a row of numbers.
 _MAX_LINE = 4096
+#: Characters of an overlong line that are read at once.
+_SKIPPED_AT_ONCE = 65_536
 #: Lines before the names of the columns: blank ones, comments, and a spreadsheet's "sep=;".
 _MAX_PREAMBLE = 100
+
+#: Decimal places of a converted value.
+_DIGITS = 6
 
 _SEPARATORS = (",", ";", "\t", "|")
 #: Cells without a value, as spreadsheets and programs write them.
@@ -95,6 +104,7 @@ class CsvRecording:
         self._form = form or Form()
         self._times = TimeParser(self._form.zone, self._form.time_format)
         self._line = 0
+        self._overlong = False
         self._said: dict[str, str] = {}
         self._unsaid = 0
         self._first: str | None = None
@@ -130,6 +140,8 @@ class CsvRecording:
             line = self._next_line()
             if line is None:
                 break
+            if self._overlong:
+                raise ValueError(f"expected the names of columns, got a line of more than {_MAX_LINE} characters")
             text = line.rstrip("\r\n")
             if text.lower().startswith("sep=") and len(text) == 5:
                 separators = (text[4],)
@@ -159,8 +171,16 @@ class CsvRecording:
 
     def rows(self) -> Iterator[Row]:
         """The valid rows in order; a truncated file ends there, which is reported."""
+        return (row for row in self.steps() if row is not None)
+
+    def steps(self) -> Iterator[Row | None]:
+        """As :meth:`rows`, with None for each line that is no row, so that the caller can stop and go on later."""
         while True:
             try:
+                if self._overlong:
+                    self._skip()
+                    yield None
+                    continue
                 line, self._first = (self._first, None) if self._first is not None else (self._next_line(), None)
             except (OSError, EOFError, zlib.error, UnicodeError) as error:
                 self._on_error(
@@ -169,20 +189,19 @@ class CsvRecording:
                 break
             if line is None:
                 break
-            if not line.strip():
-                continue
-            try:
-                row = self._row(_cells(line, self._separator))
-            except ValueError as error:
-                self._refuse(str(error).partition(", got ")[0], f"{error}; the row is skipped")
-                continue
+            row = None
+            if line.strip():
+                try:
+                    row = self._row(_cells(line, self._separator))
+                except ValueError as error:
+                    self._refuse(str(error).partition(", got ")[0], f"{error}; the row is skipped")
             yield row
         if self._unsaid:
             self._on_error(f"{self._path}: {self._unsaid} further rows or values were left out for the same reasons")
             self._unsaid = 0
 
     def _refuse(self, kind: str, sentence: str) -> None:
-        """Report what is left out: the first of its kind with its line, the others by number."""
+        """Report a row or value that is left out: the first of its kind with its line, the others by number."""
         if kind not in self._said:
             self._said[kind] = f"{self._path}, line {self._line}: {sentence}"
             self._on_error(self._said[kind])
@@ -196,6 +215,8 @@ class CsvRecording:
         header = self._header
         while len(cells) > header.width and not cells[-1]:
             cells.pop()
+        if len(cells) == header.width + 1:
+            _join_milliseconds(cells, header.columns[CLOCK if CLOCK in header.columns else TIME].place)
         if len(cells) != header.width:
             raise ValueError(f"expected {header.width} cells, got {len(cells)}")
         time = cells[header.columns[TIME].place]
@@ -210,12 +231,16 @@ class CsvRecording:
         cell = cells[column.place]
         if cell.casefold() in _EMPTY:
             return None
+        convert = column.convert
         try:
-            value = float(_point(cell) if "," in cell else cell)
+            value = _number(cell)
         except ValueError:
-            self._refuse(name, f"{name}: expected a number, got {cell[:40]!r}; the value is left out")
-            return None
-        return shortest(value) if column.convert is None else column.convert(value)
+            try:
+                value, convert = _with_unit(name, cell)
+            except ValueError:
+                self._refuse(name, f"{name}: expected a number, got {cell[:40]!r}; the value is left out")
+                return None
+        return shortest(value) if convert is None else round(convert(value), _DIGITS)
 
     def _next_line(self) -> str | None:
         """The next line; None at the end. Of an overlong line, only the beginning, which is not a valid row."""
@@ -223,10 +248,13 @@ class CsvRecording:
         if not line:
             return None
         self._line += 1
-        part = line
-        while part and not part.endswith("\n"):
-            part = self._text.readline(_MAX_LINE)
+        self._overlong = len(line) == _MAX_LINE and not line.endswith("\n")
         return line
+
+    def _skip(self) -> None:
+        """Read on within an overlong line."""
+        part = self._text.readline(_SKIPPED_AT_ONCE)
+        self._overlong = len(part) == _SKIPPED_AT_ONCE and not part.endswith("\n")
 
     def close(self) -> None:
         """Close the file."""
@@ -234,14 +262,16 @@ class CsvRecording:
 
 
 def _open(path: str) -> TextIO:
-    """The file as text; its first bytes determine its compression and its encoding, not its name."""
+    """The file as text; its first bytes determine its compression and its encoding, not its name. Raises OSError."""
+    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+        raise OSError("it is not a file; a pipe or a device cannot be played")
     with open(path, "rb") as file:
         start = file.read(2)
     # Invalid UTF-8 only invalidates its own cell.
     if start == b"\x1f\x8b":
-        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="\n"))
+        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8-sig", errors="replace"))
     encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    return open(path, encoding=encoding, errors="replace", newline="\n")
+    return open(path, encoding=encoding, errors="replace")
 
 
 def _cells(line: str, separator: str) -> list[str]:
@@ -251,6 +281,28 @@ def _cells(line: str, separator: str) -> list[str]:
         return [cell.strip() for cell in next(reader, [])]
     except csv.Error as error:
         raise ValueError(f"expected cells between separators, got {line[:40]!r} ({error})") from None
+
+
+def _join_milliseconds(cells: list[str], place: int) -> None:
+    """Join a time and its milliseconds in the next cell: Python's logging puts a comma between them."""
+    if re.search(r"\d:\d\d$", cells[place]) and re.fullmatch(r"\d{3}", cells[place + 1 : place + 2][0]):
+        cells[place : place + 2] = [f"{cells[place]}.{cells[place + 1]}"]
+
+
+def _number(cell: str) -> float:
+    """The number in a cell. Raises ValueError for anything else, also for the underscores of Python's own numbers."""
+    if "_" in cell:
+        raise ValueError
+    cell = cell.replace("\N{MINUS SIGN}", "-")
+    return float(_point(cell) if "," in cell else cell)
+
+
+def _with_unit(name: str, cell: str) -> tuple[float, Callable[[float], float] | None]:
+    """The number in a cell such as ``20.5 °C``, and how it becomes the usual unit. Raises ValueError."""
+    found = re.fullmatch(r"(.*\d)\s*(\D{1,8})", cell)
+    if found is None:
+        raise ValueError
+    return _number(found[1]), unit_conversion(name, found[2])
 
 
 def _point(cell: str) -> str:
@@ -284,7 +336,7 @@ def _reading(values: Mapping[str, float | None]) -> Reading:
 
 
 def _three(values: Mapping[str, float | None], names: tuple[str, str, str]) -> tuple[float, float, float] | None:
-    """Three values, of which some may be absent; None if all are."""
+    """Three values, some of them perhaps absent; None if all are."""
     found = [values.get(name) for name in names]
     if all(value is None for value in found):
         return None
@@ -305,7 +357,7 @@ def _colour(values: Mapping[str, float | None]) -> Colour | None:
 
 
 def _count(value: float | None) -> int | None:
-    """A count; one outside of every range for what is no count."""
+    """A count; a number outside of every range if it is no count."""
     if value is None:
         return None
     return round(value) if abs(value) < 1e9 else -1

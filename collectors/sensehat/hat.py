@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from collectors.core.api import Context, Unavailable
-from collectors.sensehat import COLOUR_CYCLES, COLOUR_GAIN, SYS_ROOT, thermal
-from collectors.sensehat.readings import INVALID, Attitude, Colour, Reading, Vector, shortest
+from collectors.sensehat import COLOUR_CYCLES, COLOUR_GAIN, SYS_ROOT, i2c, thermal
+from collectors.sensehat.readings import INVALID, Attitude, Reading, Vector, shortest
+from collectors.sensehat.sensors import ColourSensor, LibrarySensors, Sensors, prepare_colour
 
 #: Name of the frame buffer of the board's LED matrix, by which the library finds the board as well.
 FRAME_BUFFER = "RPi-Sense FB"
@@ -33,17 +34,6 @@ SETTLING_SAMPLES = 40
 
 #: Decimal places of angles, which are converted from radians.
 ANGLE_DIGITS = 4
-
-#: The attributes of the library for each sensor: RTIMULib's object, the flag that it has been started, and the method
-#: for its type. A contract test compares them with the source.
-PARTS = {
-    "hts221": ("_humidity", "_humidity_init", "humidityType"),
-    "lps25h": ("_pressure", "_pressure_init", "pressureType"),
-    "lsm9ds1": ("_imu", "_imu_init", "IMUType"),
-}
-
-#: Types up to this one are no sensor: RTIMULib had found none when its object was made (RTIMULibDefs.h).
-NO_SENSOR = 1
 
 T = TypeVar("T")
 
@@ -87,19 +77,6 @@ class Library(Protocol):
         ...
 
 
-class LibraryWithColour(Library, Protocol):
-    """The board's second edition; the emulator's library does not have the colour sensor."""
-
-    def has_colour_sensor(self) -> bool:
-        """Whether the board has one; otherwise ``colour`` prints a warning to stdout."""
-        ...
-
-    @property
-    def colour(self) -> Any:
-        """The sensor: ``enabled``, ``gain`` and ``integration_cycles`` to set, ``colour_raw`` to read four counts."""
-        ...
-
-
 def is_present(sys_root: str) -> bool:
     """Whether the kernel has detected a Sense HAT."""
     for path in glob.glob(os.path.join(sys_root, "class", "graphics", "fb*", "name")):
@@ -130,75 +107,6 @@ class RedirectedOutput:
     ) -> None:
         os.dup2(self._saved, self._descriptor)
         os.close(self._saved)
-
-
-class Sensors(Protocol):
-    """What the library's methods do not show of the sensors of a real board."""
-
-    def imu_time(self) -> int:
-        """Time of the IMU's newest sample. Without an answer, the library repeats the sample before."""
-        ...
-
-    def restart(self, sensor: str, /) -> None:
-        """Let the library start a sensor with its next reading: its settings are lost if its power was interrupted."""
-        ...
-
-
-class LibrarySensors:
-    """The sensors of the opened library."""
-
-    def __init__(self, library: Any) -> None:
-        self._library = library
-
-    def imu_time(self) -> int:
-        """See :class:`Sensors`."""
-        time_us: int = self._library._imu.getIMUData()["timestamp"]
-        return time_us
-
-    def restart(self, sensor: str, /) -> None:
-        """See :class:`Sensors`."""
-        name, started, kind = PARTS[sensor]
-        part = getattr(self._library, name)
-        if getattr(part, kind)() <= NO_SENSOR:
-            # It looks for the sensor only when it is made.
-            setattr(self._library, name, type(part)(self._library._imu_settings))
-        setattr(self._library, started, False)
-
-
-class SettingsLost(Exception):
-    """A sensor does not have the settings that it was started with."""
-
-
-class ColourSensor:
-    """The colour sensor with its settings.
-
-    Args:
-        sensor: the library's.
-        gain, cycles: its settings.
-
-    Raises:
-        Exception: the library's, if it rejects the settings or the sensor does not answer.
-    """
-
-    def __init__(self, sensor: Any, gain: int, cycles: int) -> None:
-        self._sensor = sensor
-        self._gain = gain
-        self._cycles = cycles
-        self._start()
-
-    def read(self) -> Colour:
-        """The counts. Raises SettingsLost, or the library's exceptions."""
-        gain, cycles = self._sensor.gain, self._sensor.integration_cycles
-        if (gain, cycles) != (self._gain, self._cycles):
-            self._start()
-            raise SettingsLost("the sensor had lost its settings and was started again; check the board's seat")
-        red, green, blue, clear = self._sensor.colour_raw
-        return Colour(red, green, blue, clear, gain)
-
-    def _start(self) -> None:
-        self._sensor.enabled = 1
-        self._sensor.gain = self._gain
-        self._sensor.integration_cycles = self._cycles
 
 
 class Board:
@@ -244,15 +152,17 @@ class Board:
         self._sleep = sleep
         self._failed: set[str] = set()
         self._imu_answers = True
+        self._temperatures: dict[str, float | None] = {}
 
     def wait_until_ready(self) -> None:
         """Start all sensors, and wait until they give valid values.
 
-        The magnetic field settles with the samples that the library reads, each of which takes it a few milliseconds;
+        The magnetic field settles with the samples that the library reads, a few milliseconds each;
         humidity and pressure take at most another half second.
         """
         # The first reading reports a sensor that does not start.
         with suppress(OSError):
+            self._prepare_imu()
             for _ in range(SETTLING_SAMPLES):
                 before = self._imu_time()
                 self._library.get_compass_raw()
@@ -288,12 +198,16 @@ class Board:
             temperature_pressure=self._part(
                 "temperature of the LPS25H", "lps25h", lambda: _valid(library.get_temperature_from_pressure())
             ),
-            attitude=self._imu_part("orientation", lambda: _attitude(library.get_orientation_radians())),
+            attitude=self._imu_part("orientation", self._orientation),
             acceleration=self._imu_part("acceleration", lambda: _vector(library.get_accelerometer_raw())),
             gyro=self._imu_part("gyroscope", lambda: _vector(library.get_gyroscope_raw())) if self._gyro else None,
             magnetic=self._imu_part("magnetic field", lambda: _vector(library.get_compass_raw())),
             colour=None if colour is None else self._part("colour", "", colour.read),
         )
+        if self._repeats_while_switched_off("HTS221", "hts221", reading.temperature_humidity):
+            reading = reading._replace(humidity=None, temperature_humidity=None)
+        if self._repeats_while_switched_off("LPS25H", "lps25h", reading.temperature_pressure):
+            reading = reading._replace(pressure=None, temperature_pressure=None)
         zone = self._zone
         if zone is not None:
             cpu = self._part("temperature of the CPU", "", lambda: thermal.read_celsius(zone))
@@ -324,6 +238,33 @@ class Board:
             self._on_error("the IMU does not answer; check the board's seat on the header")
         return None
 
+    def _orientation(self) -> Attitude:
+        self._prepare_imu()
+        return _attitude(self._library.get_orientation_radians())
+
+    def _prepare_imu(self) -> None:
+        if self._sensors is not None:
+            self._sensors.prepare_imu()
+
+    def _repeats_while_switched_off(self, name: str, sensor: str, temperature: float | None) -> bool:
+        """Whether a sensor is switched off, as after an interruption of its power, and the library repeats its values.
+
+        The library reads a sensor's temperature last, so that only a batch whose temperature is that of the batch
+        before can have old values: only then is the sensor asked.
+        """
+        before, self._temperatures[sensor] = self._temperatures.get(sensor), temperature
+        sensors = self._sensors
+        if sensors is None or temperature is None or temperature != before:
+            return False
+        switched_off = self._part(f"state of the {name}", sensor, lambda: sensors.is_switched_off(sensor))
+        if switched_off:
+            self._failed.add(sensor)
+            self._on_error(
+                f"the {name} is switched off, as after an interruption of its power, and is started again; check the "
+                "board's seat on the header"
+            )
+        return switched_off is not False
+
     def _imu_time(self) -> int | None:
         return None if self._sensors is None else self._sensors.imu_time()
 
@@ -336,7 +277,7 @@ class Board:
         reads: dict[str, Callable[[], object]] = {
             "hts221": library.get_humidity,
             "lps25h": library.get_pressure,
-            "lsm9ds1": library.get_compass_raw,
+            "lsm9ds1": self._orientation,
         }
         answered = False
         for sensor in sorted(failed):
@@ -373,19 +314,6 @@ def _turn(degrees: float) -> float:
     return degrees + 360 if degrees < 0 else degrees
 
 
-def prepare_colour(
-    library: LibraryWithColour, gain: int, cycles: int, on_error: Callable[[str], None]
-) -> ColourSensor | None:
-    """Set up the board's colour sensor; None if it has none, or if that fails, which is reported."""
-    if not library.has_colour_sensor():
-        return None
-    try:
-        return ColourSensor(library.colour, gain, cycles)
-    except Exception as error:  # noqa: BLE001 - see Board._part; the other sensors are read without it
-        on_error(f"the colour sensor rejects gain {gain} and {cycles} cycles, and is not read: {error}")
-        return None
-
-
 def open_source(context: Context) -> Board:
     """Open the board of this machine. Raises Unavailable if the library is missing or cannot open it."""
     try:
@@ -400,12 +328,14 @@ def open_source(context: Context) -> Board:
         with RedirectedOutput():
             library = Opened()
             colour = prepare_colour(library, values[COLOUR_GAIN], values[COLOUR_CYCLES], context.report.error)
+            bus = i2c.Bus(library._imu_settings.I2CBus)
             board = Board(
                 library,
                 colour,
                 thermal.cpu_zone(values[SYS_ROOT]),
                 context.report.error,
-                sensors=LibrarySensors(library),
+                sensors=LibrarySensors(library, bus),
+                on_close=bus.close,
             )
             board.wait_until_ready()
     except (OSError, RuntimeError) as error:

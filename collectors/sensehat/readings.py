@@ -166,26 +166,41 @@ def _is_coarse(value: object) -> bool:
     return not isinstance(value, float) or not math.isfinite(value) or round(value, 1) == value
 
 
+#: What to do about a board that gives no valid value.
+CHECK_SEAT = "if that persists, check the board's seat on the header"
+
+
 def valid_fields(
-    measurement: Measurement, sensor: str, values: Mapping[str, FieldValue | None], on_error: Callable[[str], None]
+    measurement: Measurement,
+    sensor: str,
+    values: Mapping[str, FieldValue | None],
+    on_error: Callable[[str], None],
+    cure: str = CHECK_SEAT,
 ) -> dict[str, FieldValue]:
     """The values within the declared range, by field; reports each other value to *on_error*.
 
     None and :data:`ABSENT` are ignored. The messages do not include the value, so that a sensor that stays out of range
     repeats the same message, which is logged once.
+
+    Args:
+        cure: ends the message about a value that the source marks as invalid.
     """
-    return dict(_valid(measurement, sensor, values, on_error))
+    return dict(_valid(measurement, sensor, values, on_error, cure))
 
 
 def _valid(
-    measurement: Measurement, sensor: str, values: Mapping[str, FieldValue | None], on_error: Callable[[str], None]
+    measurement: Measurement,
+    sensor: str,
+    values: Mapping[str, FieldValue | None],
+    on_error: Callable[[str], None],
+    cure: str,
 ) -> Iterator[tuple[str, FieldValue]]:
     for name, value in values.items():
         if value is None or value is ABSENT:
             continue
         field = measurement.field(name)
         if isinstance(value, float) and math.isnan(value):
-            on_error(f"{sensor} returned no valid {name}; if that persists, check the board's seat on the header")
+            on_error(f"{sensor} returned no valid {name}; {cure}")
         elif field.admits(value):
             yield name, value
         else:

@@ -1,4 +1,4 @@
-"""Times of a recording: ISO 8601 or seconds since 1970, in a time zone."""
+"""Times of a recording: ISO 8601 in a time zone, or a number since 1970, in seconds or a unit that its length shows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
-_NUMBER = re.compile(r"\d{9,13}(\.\d{1,9})?")
+#: Seconds, milliseconds, microseconds or nanoseconds since 1970.
+_NUMBER = re.compile(r"\d{9,13}(\.\d{1,9})?|\d{16}|\d{19}")
+
+#: Rows that are at least this far apart, in nanoseconds, do not have one time by chance.
+_APART_NS = 60_000_000_000
 
 
 def parse_zone(text: str) -> tzinfo:
@@ -30,7 +34,7 @@ class TimeParser:
     """Parses times that follow each other.
 
     An hour of autumn comes twice on a local clock. A time in it is the first one, unless that lies before the
-    previous time.
+    previous time, or is that of the previous row where rows are a minute apart or more.
 
     Args:
         zone: the time zone of times without an offset.
@@ -41,16 +45,21 @@ class TimeParser:
         self._zone = zone
         self._form = form
         self._last_ns: int | None = None
+        self._step_ns = 0
 
     def parse(self, name: str, text: str) -> int:
         """Nanoseconds since 1970. Raises ValueError with the expectation."""
         time_ns = self._parse(name, text)
+        if self._last_ns is not None:
+            self._step_ns = time_ns - self._last_ns
         self._last_ns = time_ns
         return time_ns
 
     def _parse(self, name: str, text: str) -> int:
         if self._form is None and _NUMBER.fullmatch(text):
             whole, _, fraction = text.partition(".")
+            if len(whole) >= 16:
+                return int(whole.ljust(19, "0"))
             if len(whole) <= 11:
                 return int(whole) * 1_000_000_000 + int(fraction.ljust(9, "0"))
             return int(whole) * 1_000_000 + int(fraction.ljust(6, "0")[:6])
@@ -67,7 +76,10 @@ class TimeParser:
         except (ValueError, OverflowError):
             example = "2015-08-20 23:58:30" if self._form is None else f"the format {self._form}"
             raise ValueError(f"{name}: expected a time such as {example}, got {text[:40]!r}") from None
-        return second if self._last_ns is not None and first < self._last_ns and first < second else first
+        if self._last_ns is None or first >= second:
+            return first
+        repeated = first == self._last_ns and self._step_ns >= _APART_NS
+        return second if first < self._last_ns or repeated else first
 
 
 def parse_time(name: str, text: str) -> int:

@@ -21,6 +21,9 @@ TAGS = {"replayed": "true"}
 #: Maximum number of rows per reading; after the machine was suspended, the due rows take several readings.
 MAX_ROWS = 1000
 
+#: Maximum number of lines per reading that are no rows; a file of nothing else takes several readings.
+MAX_REFUSED = 20_000
+
 #: By how much the wall clock may drift before the times of rows follow it.
 MAX_DRIFT_NS = 1_000_000_000
 
@@ -87,27 +90,28 @@ class Replay:
         self._schedule: Schedule | None = None
         self._waiting: tuple[Row, int] | None = None
         self._ended = False
+        self._left = 0
         self._open()
 
     def _open(self) -> None:
         self._table = CsvRecording(self._path, self._on_error, self._form, on_repeat=self._on_error)
-        rows = self._table.rows()
+        self._has_rows = self._at_end = False
+        steps = self._table.steps()
         # With pace 0, times do not matter.
-        self._rows = iter(Timeline(rows, self._path, self._on_error)) if self._pace else _without_times(rows)
+        self._rows = iter(Timeline(steps, self._path, self._on_error)) if self._pace else _without_times(steps)
 
     def read(self) -> Iterator[Reading]:
         """The rows that are due now."""
+        self._left = MAX_REFUSED
         if self._pace == 0:
             timed = self._next()
             if timed is not None:
                 yield timed.row.reading
             return
         now_ns = self._monotonic_ns()
-        if self._schedule is None:
-            self._schedule = Schedule(self._pace, now_ns)
         ahead_ns = self._wall_ahead(now_ns)
         for _ in range(MAX_ROWS):
-            waiting = self._waiting or self._next_due(self._schedule)
+            waiting = self._waiting or self._next_due(now_ns)
             self._waiting = waiting
             if waiting is None or waiting[1] > now_ns:
                 return
@@ -122,41 +126,58 @@ class Replay:
             self._ahead_ns = ahead_ns
         return self._ahead_ns
 
-    def _next_due(self, schedule: Schedule) -> tuple[Row, int] | None:
-        timed = self._next(schedule)
+    def _next_due(self, now_ns: int) -> tuple[Row, int] | None:
+        timed = self._next(self._schedule)
         if timed is None:
             return None
+        if self._schedule is None:
+            self._schedule = Schedule(self._pace, now_ns)
         if timed.step_ns > JUMP_NS and not self._has_gap:
             self._has_gap = True
             self._note(
                 f"{self._path}, line {timed.row.line}: gaps of more than an hour, such as before this row, pass in one "
                 "interval"
             )
-        return timed.row, schedule.due(timed.step_ns)
+        return timed.row, self._schedule.due(timed.step_ns)
 
     def _next(self, schedule: Schedule | None = None) -> Timed | None:
-        """The next row; at the end the first one if the recording is repeated, otherwise None."""
-        if self._ended:
-            return None
-        timed = next(self._rows, None)
-        if timed is None and self._repeat:
+        """The next row; at the end the first one if the recording is repeated.
+
+        None at the end, and where this reading has seen enough lines that are no rows.
+        """
+        timed = self._seek()
+        if self._at_end and self._has_rows and self._repeat:
             self._table.close()
             self._open()
-            timed = next(self._rows, None)
+            timed = self._seek()
             if schedule is not None:
                 schedule.restart()
-        if timed is None:
+        if self._at_end and not self._ended:
             self._ended = True
             self._log(f"{self._path}: the recording has ended, so there is no more data; see the setting repeat")
         return timed
+
+    def _seek(self) -> Timed | None:
+        """The next row of this pass through the file."""
+        while self._left > 0:
+            try:
+                timed = next(self._rows)
+            except StopIteration:
+                self._at_end = True
+                return None
+            if timed is not None:
+                self._has_rows = True
+                return timed
+            self._left -= 1
+        return None
 
     def close(self) -> None:
         """Close the file."""
         self._table.close()
 
 
-def _without_times(rows: Iterator[Row]) -> Iterator[Timed]:
-    return (Timed(row, row.time_ns, 0) for row in rows)
+def _without_times(steps: Iterator[Row | None]) -> Iterator[Timed | None]:
+    return (None if row is None else Timed(row, row.time_ns, 0) for row in steps)
 
 
 class RecordingImport:
@@ -166,17 +187,23 @@ class RecordingImport:
         path = recording_path(context)
         error = context.report.error
         self._table = CsvRecording(path, error, recording_form(context), on_repeat=error)
-        self._timeline = Timeline(self._table.rows(), path, error)
+        self._timeline = Timeline(self._table.steps(), path, error)
         self._lines = make_line_builder(context, TAGS)
 
     def stream(self, wait: Callable[[float], bool]) -> Iterator[list[Metric]]:
         """Batches of lines to the end of the recording."""
         batch: list[Metric] = []
-        for number, timed in enumerate(self._timeline, 1):
-            batch.extend(self._lines.build(timed.row.reading, timed.time_ns))
-            if number % IMPORT_ROWS == 0:
+        rows = refused = 0
+        for timed in self._timeline:
+            if timed is None:
+                refused += 1
+            else:
+                rows += 1
+                batch.extend(self._lines.build(timed.row.reading, timed.time_ns))
+            if rows >= IMPORT_ROWS or refused >= MAX_REFUSED:
                 yield batch
                 batch = []
+                rows = refused = 0
                 if wait(0):
                     return
         yield batch

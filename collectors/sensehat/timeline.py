@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
 from collectors.sensehat.csv_recording import Row
@@ -40,25 +40,31 @@ class Timeline:
     """The rows with their times.
 
     Args:
-        rows: rows in the order of the file.
+        rows: rows in the order of the file, and None for each line that is no row.
         path: the file, for messages.
         on_error: takes a message for each row that is left out, and where the clock was set back.
     """
 
-    def __init__(self, rows: Iterator[Row], path: str, on_error: Callable[[str], None]) -> None:
+    def __init__(self, rows: Iterator[Row | None], path: str, on_error: Callable[[str], None]) -> None:
         self._rows = rows
         self._path = path
         self._on_error = on_error
         self._ahead: deque[Row] = deque()
         self._said: dict[str, str] = {}
 
-    def __iter__(self) -> Iterator[Timed]:
+    def __iter__(self) -> Iterator[Timed | None]:
+        """The rows, and None for each that is left out, so that the caller can stop and go on later."""
         last: int | None = None
         previous = latest = backwards = 0
-        while (row := self._take()) is not None:
+        while True:
+            yield from self._look(1)
+            if not self._ahead:
+                return
+            row = self._ahead.popleft()
             time_ns = row.time_ns
-            if self._is_odd(last, time_ns):
+            if (yield from self._is_odd(last, time_ns)):
                 self._report(row, "is far from the times around it; the row is skipped")
+                yield None
                 continue
             step_ns = 0 if last is None else time_ns - last
             if step_ns < 0:
@@ -77,29 +83,30 @@ class Timeline:
         """Report a fault of a time; of many, the first one again, which is logged once and counted each time."""
         self._on_error(self._said.setdefault(fault, f"{self._path}, line {row.line}: time_stamp {fault}"))
 
-    def _take(self) -> Row | None:
-        self._look(1)
-        return self._ahead.popleft() if self._ahead else None
-
-    def _look(self, count: int) -> None:
+    def _look(self, count: int) -> Generator[None]:
+        """Read until this many rows are known, or all."""
         while len(self._ahead) < count:
-            row = next(self._rows, None)
-            if row is None:
+            try:
+                row = next(self._rows)
+            except StopIteration:
                 return
-            self._ahead.append(row)
+            if row is None:
+                yield None
+            else:
+                self._ahead.append(row)
 
-    def _is_odd(self, last: int | None, time_ns: int) -> bool:
+    def _is_odd(self, last: int | None, time_ns: int) -> Generator[None, None, bool]:
         """Whether the rows that follow continue from the previous row rather than from this one."""
         if last is None:
-            self._look(1)
+            yield from self._look(1)
             back = bool(self._ahead) and time_ns - self._ahead[0].time_ns > FIRST_JUMP_NS
-            return back and not self._continues(time_ns)
-        return abs(time_ns - last) > JUMP_NS and self._continues(last)
+            return back and not (yield from self._continues(time_ns))
+        return abs(time_ns - last) > JUMP_NS and (yield from self._continues(last))
 
-    def _continues(self, time_ns: int) -> bool:
+    def _continues(self, time_ns: int) -> Generator[None, None, bool]:
         """Whether one of the next rows follows this time."""
         for count in range(1, AHEAD + 1):
-            self._look(count)
+            yield from self._look(count)
             if len(self._ahead) < count:
                 return False
             if 0 <= self._ahead[count - 1].time_ns - time_ns <= JUMP_NS:

@@ -1,6 +1,6 @@
-"""Delivers the lines that another collector has put into a spool, in order, with their times and tags.
+"""Delivers lines that another collector has written to a spool, in order, with their times and tags.
 
-A collector that has its own service, such as the camera, writes to a folder (``--spool DIR``) instead of a pipe from
+A collector with its own service, such as the camera, writes to a folder (``--spool DIR``) instead of a pipe from
 Telegraf: it survives a restart of Telegraf and loses nothing. This collector, run by Telegraf, reads that folder:
 ``python -m collectors spool DIR``.
 
@@ -75,7 +75,7 @@ def create(context: Context, /) -> Collector:
     """Return the collector, the only reader of the spool.
 
     Raises:
-        Unavailable: no folder is named, there is no spool in it, or another process reads it.
+        Unavailable: no folder is given, it contains no spool, or another process reads it.
     """
     import time
 
@@ -104,6 +104,6 @@ def create(context: Context, /) -> Collector:
     except OSError as error:
         raise Unavailable(f"the spool {directory} cannot be read: {error.strerror}; check its disk") from None
     name = context.values[NAME] or os.path.basename(os.path.abspath(directory))
-    # A single batch ends with its process, so there is nothing to deliver again.
+    # A single batch ends with its process, so there is nothing to redeliver.
     keep = 0.0 if context.once else context.values[REDELIVER_SECONDS]
     return Delivery(reader, name, keep, context.once, context.report, context.clock_ns, time.monotonic)

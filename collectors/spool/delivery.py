@@ -12,10 +12,10 @@ from collectors.core.line_protocol_parser import ParseError, decode
 from collectors.spool import SPOOL
 from collectors.spool.reader import Reader
 
-#: How often the state of the spool is reported, and the folder is checked, in seconds.
+#: Seconds between reports on the state of the spool, and checks of the folder.
 REPORT_SECONDS = 10.0
 
-#: How often the spool is polled where there is no FIFO, in seconds.
+#: Seconds between polls of the spool without a FIFO.
 POLL_SECONDS = 1.0
 
 #: Lines delivered within this time, in seconds, are committed together.
@@ -30,9 +30,9 @@ class Delivery:
     Args:
         reader: the spool.
         name: its tag.
-        redeliver_seconds: how old a delivery must be before it is committed.
+        redeliver_seconds: minimum age of a delivery before it is committed.
         once: end when there are no lines left, instead of waiting.
-        report: takes errors that do not end the stream.
+        report: receives errors that do not end the stream.
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds.
     """
@@ -79,7 +79,7 @@ class Delivery:
             if state:
                 yield state
             if lines:
-                # The runner has written one batch when it asks for the next.
+                # The runner has written one batch when it requests the next.
                 yield list(self._metrics(lines))
                 self._note(len(lines))
             self._commit()
@@ -105,7 +105,7 @@ class Delivery:
                 self._report.error(f"the spool has a line that is not line protocol: {error}")
 
     def _state(self, at_hand: list[bytes]) -> Metric:
-        """The state, before the lines at hand are delivered."""
+        """The state, before the current lines are delivered."""
         if self._reader.removed:
             raise Unavailable(_REMOVED)
         reader = self._reader
@@ -135,7 +135,7 @@ class Delivery:
         self._deliveries.append((now, self._reader.number))
 
     def _commit(self) -> None:
-        """Commit the lines whose delivery is old enough."""
+        """Commit lines whose delivery is old enough."""
         limit = self._redeliver_seconds + _GRAIN_SECONDS if self._redeliver_seconds else 0.0
         number = 0
         while self._deliveries and self._timer() - self._deliveries[0][0] >= limit:

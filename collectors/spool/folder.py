@@ -2,12 +2,12 @@
 
 The writer creates all of them; the reader only opens them, so that its user needs no write permission for the folder:
 
-- ``<number>.lines``: the segments (see :mod:`collectors.spool.record`), written by the writer alone.
-- ``position``: the number of the last delivered line, written by the reader alone, in place. It has a fixed length,
-  and its checksum shows damage by a power cut.
-- ``bell``: a FIFO with which the writer notifies the reader of new lines, so that it does not poll.
-- ``writer``: locked by the writer as long as it lives; holds its process id, and the number of the last line that was
-  written when it last synced, in the format of ``position``. So the loss of whole segments shows.
+- ``<number>.lines``: the segments (see :mod:`collectors.spool.record`), written only by the writer.
+- ``position``: the number of the last delivered line, written in place and only by the reader. It has a fixed length,
+  and its checksum reveals damage by a power cut.
+- ``bell``: a FIFO that the writer uses to notify the reader of new lines, so that it does not poll.
+- ``writer``: locked while the writer runs; holds its process id, and the number of the last line at the latest sync, in
+  the format of ``position``. This reveals the loss of whole segments.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ POSITION = "position"
 NOTIFY_FIFO = "bell"
 WRITER = "writer"
 
-#: Where in the writer's file the number of the last written line begins.
+#: Offset of the number of the last written line in the writer's file.
 WRITTEN_OFFSET = 32
 
-#: Mode of the files that the reader writes to: the folder's group can write. The umask decides on all others.
+#: Mode of the files that the reader writes to: writable for the folder's group. The umask applies to all others.
 SHARED = 0o660
 
 
 class Busy(Exception):
-    """Another process has this end of the spool; the message has the cure."""
+    """Another process uses this end of the spool; the message contains the remedy."""
 
 
 class Segment(NamedTuple):
@@ -61,7 +61,7 @@ def segments(directory: str) -> list[Segment]:
 
 
 def lock(descriptor: int) -> bool:
-    """Lock a file for the life of this process; False where another has it."""
+    """Lock a file for the life of this process; False if another process has locked it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -74,7 +74,7 @@ class Short(Exception):
 
     Args:
         error: the cause.
-        written: bytes that were written before it.
+        written: bytes written before it.
     """
 
     def __init__(self, error: OSError, written: int) -> None:
@@ -84,7 +84,7 @@ class Short(Exception):
 
 
 class Disk(Protocol):
-    """The system calls of the writer: the module ``os``, unless a test breaks the disk."""
+    """The system calls of the writer: the module ``os``, or a failing disk in tests."""
 
     def write(self, descriptor: int, data: bytes, /) -> int: ...
     def ftruncate(self, descriptor: int, length: int, /) -> None: ...
@@ -92,7 +92,7 @@ class Disk(Protocol):
 
 
 def write_all(disk: Disk, descriptor: int, data: bytes) -> None:
-    """Append bytes. Raises Short where not all of them can be written."""
+    """Append bytes. Raises Short if not all of them can be written."""
     written = 0
     try:
         while written < len(data):

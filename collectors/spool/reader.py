@@ -1,4 +1,4 @@
-"""The reader's end: lines in order, and the position up to which they are delivered."""
+"""The reading side: lines in order, and the position of the last delivered line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stat import S_ISFIFO
 from collectors.spool.folder import NOTIFY_FIFO, POSITION, SHARED, WRITER, Busy, Segment, lock, path_of, segments
 from collectors.spool.record import decode, decode_position, encode_position
 
-#: Bytes read at a time; a line longer than that is read as a whole.
+#: Bytes per read; a line longer than that is read whole.
 CHUNK_BYTES = 256 * 1024
 
 
@@ -18,26 +18,26 @@ class Reader:
 
     Args:
         directory: the spool's folder.
-        pread: reads from a segment, as ``os.pread`` does.
+        pread: reads from a segment, like ``os.pread``.
 
     Attributes:
-        number: of the last line that :meth:`read` gave, or 0.
+        number: of the last line that :meth:`read` returned, or 0.
         missing: lines that were dropped from the spool, or could not be written.
-        damaged: skipped pieces that are not records.
-        notice: a sentence about a position that does not belong to these lines; empty where it does.
-        fifo: a descriptor that can be read once there are new lines; None where there is no FIFO.
+        damaged: number of skipped pieces that are not records.
+        notice: a sentence about a position that does not belong to these lines; or empty.
+        fifo: a descriptor that is readable once there are new lines; None without a FIFO.
 
     Raises:
         FileNotFoundError: there is no spool.
         Busy: another process reads it.
-        OSError: it cannot be read, or the position not be written.
+        OSError: it cannot be read, or the position cannot be written.
     """
 
     def __init__(self, directory: str, pread: Callable[[int, int, int], bytes] = os.pread) -> None:
         self._directory = directory
         self._pread = pread
         if not segments(directory):
-            # Without the writer's file this folder is not a spool, and would seem to be an empty one forever.
+            # Without the writer's file, this folder is not a spool, and would look like an empty one forever.
             os.stat(os.path.join(directory, WRITER))
         self._position_path = os.path.join(directory, POSITION)
         self._position = os.open(self._position_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SHARED)
@@ -50,7 +50,7 @@ class Reader:
         delivered = decode_position(os.pread(self._position, 512, 0))
         self._known = delivered is not None
         self.number = self._committed = delivered or 0
-        # Lines up to this one are not missing though they are not there.
+        # Lines up to this one do not count as missing.
         self._ahead = 0
         self.notice = ""
         self._segment: int | None = None
@@ -73,7 +73,7 @@ class Reader:
         return not os.path.samestat(there, os.fstat(self._position))
 
     def read(self) -> list[bytes]:
-        """The next lines, a piece at a time; empty where there are no more yet."""
+        """The next lines, one piece at a time; empty if there are none yet."""
         while True:
             lines = self._read_here()
             if lines:
@@ -88,7 +88,7 @@ class Reader:
             self._switch_to(following)
 
     def clear_notification(self) -> None:
-        """Empty the FIFO, before a read."""
+        """Empty the FIFO before a read."""
         if self.fifo is not None:
             try:
                 os.read(self.fifo, 65536)
@@ -96,13 +96,13 @@ class Reader:
                 return
 
     def commit(self, number: int) -> None:
-        """Store that the lines up to this one are delivered."""
+        """Record that the lines up to this one are delivered."""
         if number > self._committed:
             os.pwrite(self._position, encode_position(number), 0)
             self._committed = number
 
     def waiting(self) -> tuple[int, int]:
-        """The number of lines and bytes that are not read yet."""
+        """The number of unread lines and bytes."""
         found = segments(self._directory)
         size = sum(each.size for each in found if self._segment is None or each.first > self._segment)
         size += sum(max(0, each.size - self._offset) for each in found if each.first == self._segment)
@@ -116,14 +116,14 @@ class Reader:
                 os.close(descriptor)
 
     def _read_here(self) -> list[bytes]:
-        """The next lines of the segment that is open."""
+        """The next lines of the open segment."""
         while self._file >= 0:
             try:
                 data = self._pread(self._file, CHUNK_BYTES, self._offset)
                 if len(data) == CHUNK_BYTES and b"\n" not in data:
                     data = self._pread(self._file, os.fstat(self._file).st_size - self._offset, self._offset)
             except OSError:
-                # A bad block of the disk must not hold up the segments after this one.
+                # A bad block of the disk must not block the segments after this one.
                 self.damaged += 1
                 os.close(self._file)
                 self._file = -1
@@ -143,7 +143,7 @@ class Reader:
         return []
 
     def _compare(self) -> None:
-        """Compare the position with the lines. Lines that may be undelivered are delivered, though some come again."""
+        """Compare the position with the lines. Possibly undelivered lines are delivered, even if some are repeated."""
         found = segments(self._directory)
         if not found:
             return
@@ -166,13 +166,13 @@ class Reader:
         self._ahead, self.number = self.number, oldest - 1
 
     def _has(self, found: list[Segment], number: int) -> bool:
-        """Whether there is a line of this number."""
+        """Whether a line with this number exists."""
         first, size = max(each for each in found if each.first <= number)
         file = os.open(path_of(self._directory, first), os.O_RDONLY | os.O_CLOEXEC)
         try:
             records = decode(self._pread(file, size, 0)).records
         except OSError:
-            return True  # a bad block of the disk, which the reader passes over later
+            return True  # a bad block of the disk, which the reader skips later
         finally:
             os.close(file)
         return any(record.number == number for record in records)
@@ -185,7 +185,7 @@ class Reader:
         self.number = number
 
     def _following(self) -> int | None:
-        """The next segment; at the start, the one that has the next line."""
+        """The next segment; at the start, the one that contains the next line."""
         firsts = [each.first for each in segments(self._directory)]
         if self._segment is not None:
             return next((first for first in firsts if first > self._segment), None)
@@ -194,14 +194,14 @@ class Reader:
     def _switch_to(self, first: int) -> None:
         if self._file >= 0:
             if os.fstat(self._file).st_size > self._offset:
-                self.damaged += 1  # half a record, which stays incomplete
+                self.damaged += 1  # a partial record, which stays incomplete
             os.close(self._file)
             self._file = -1
         self._segment, self._offset = first, 0
         try:
             self._file = os.open(path_of(self._directory, first), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return  # the writer has dropped it meanwhile; the numbers show how many lines are missing
+            return  # the writer has dropped it; the numbers show how many lines are missing
 
     def _last_number(self, first: int, size: int) -> int:
         """The number of the newest line."""
@@ -210,7 +210,7 @@ class Reader:
         except FileNotFoundError:
             return self.number
         try:
-            # A piece of the end starts within a record, which then counts as damaged and is skipped.
+            # The last piece may start within a record, which then counts as damaged and is skipped.
             for length in (4096, CHUNK_BYTES, size):
                 records = decode(os.pread(file, length, max(0, size - length))).records
                 if records:
@@ -221,7 +221,7 @@ class Reader:
 
 
 def _fifo(directory: str) -> int | None:
-    """The FIFO; None where there is none, or where a backup has replaced it by a file, which is always readable."""
+    """The FIFO; None without one, or if a backup has replaced it by a file, which is always readable."""
     path = os.path.join(directory, NOTIFY_FIFO)
     try:
         if not S_ISFIFO(os.stat(path).st_mode):

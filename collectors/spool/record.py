@@ -4,9 +4,9 @@ A record is one line::
 
     f8a3c17e 17 camera,camera=hall frames=100i 1700000000000000000
 
-The checksum (CRC-32 of what follows it, eight hexadecimal digits), the number of the line, counted from 1 for the
-life of the spool, and the line. A crash leaves at worst a record without its line break. The checksum shows a damaged
-record, and the numbers show missing ones.
+The checksum (CRC-32 of the rest, eight hexadecimal digits), the number of the line, counted from 1 for the life of the
+spool, and the line. A crash leaves at worst a record without its line break. The checksum reveals a damaged record, and
+the numbers reveal missing ones.
 
 A segment is a file of records, named after the number of its first one, so that the names sort like the lines.
 """
@@ -16,10 +16,10 @@ from __future__ import annotations
 from binascii import crc32
 from typing import NamedTuple
 
-#: The end of the name of a segment.
+#: Suffix of a segment's name.
 SUFFIX = ".lines"
 
-#: Digits of the number in a name: as many as the largest number of 64 bit has.
+#: Number of digits in a name: enough for any 64-bit number.
 _DIGITS = 20
 
 _CHECKSUM = 8
@@ -36,7 +36,7 @@ class Decoded(NamedTuple):
     """The content of a piece of a segment.
 
     Args:
-        records: those that are complete and undamaged.
+        records: the complete and undamaged ones.
         end: bytes up to and including the last line break; an incomplete record can follow.
         damaged: lines that are not records.
     """
@@ -47,13 +47,13 @@ class Decoded(NamedTuple):
 
 
 def encode(number: int, line: bytes) -> bytes:
-    """The record of a line that has no line break in it."""
+    """Encode a line, which must not contain a line break, as a record."""
     body = b"%d %b" % (number, line)
     return b"%08x %b\n" % (crc32(body), body)
 
 
 def decode(data: bytes) -> Decoded:
-    """The records of a piece that starts with a record."""
+    """Decode the records of a piece that starts with a record."""
     end = data.rfind(b"\n") + 1
     pieces = data[:end].split(b"\n")
     pieces.pop()
@@ -76,7 +76,7 @@ def segment_name(first: int) -> str:
 
 
 def segment_first(name: str) -> int | None:
-    """The number of the first record of the segment with this name; None for another file."""
+    """The number of the first record in the segment with this name; None for another file."""
     digits = name.removesuffix(SUFFIX)
     return int(digits) if len(name) == _DIGITS + len(SUFFIX) and digits.isdigit() and digits.isascii() else None
 
@@ -87,6 +87,6 @@ def encode_position(delivered: int) -> bytes:
 
 
 def decode_position(data: bytes) -> int | None:
-    """The number in a position file; None where there is none, or where it is damaged."""
+    """The number in a position file; None if it is missing or damaged."""
     records = decode(data).records
     return records[0].number if records and records[0].line.rstrip() == b"delivered" else None

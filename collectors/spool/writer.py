@@ -1,4 +1,4 @@
-"""The writer's end: lines go to the newest segment, and events are synced to the disk at once."""
+"""The writing side: lines go to the newest segment, and events are synced to disk at once."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from collectors.spool.folder import (
 )
 from collectors.spool.record import decode, decode_position, encode, encode_position
 
-#: Number of segments in a full spool, which drops one at a time.
+#: Number of segments in a full spool, which are dropped one at a time.
 SEGMENTS = 16
 
 
 class Writer:
     """Appends lines to a spool. Each spool has one writer.
 
-    Lines that cannot be written are reported, counted and skipped: the collector goes on. Each line has a number, also
-    one that could not be written, so the reader knows how many are missing. A removed folder is created again.
+    Lines that cannot be written are reported, counted and skipped: the collector continues. Each line has a number,
+    even an unwritten one, so the reader knows how many are missing. A removed folder is recreated.
 
     Args:
-        directory: the spool's folder, created where it is missing.
+        directory: the spool's folder, created if it is missing.
         events: measurements whose lines are synced to the disk when :meth:`append` returns.
         max_bytes: maximum size of all segments; the oldest are dropped.
         sync_seconds: how long other lines wait until they are synced; 0 syncs them at once.
-        complain: takes a sentence for each error.
+        complain: receives a sentence for each error.
         timer: monotonic seconds.
         disk: writes to the segments.
 
@@ -86,7 +86,7 @@ class Writer:
         """Append whole lines. Errors of the disk are reported, not raised.
 
         Raises:
-            Unwritable: the folder was removed, and cannot be created again.
+            Unwritable: the folder was removed, and cannot be recreated.
         """
         if self._removed():
             self._renew()
@@ -107,7 +107,7 @@ class Writer:
         self._notify()
 
     def close(self) -> None:
-        """Sync all lines to the disk, and release the folder."""
+        """Sync all lines to disk, and unlock the folder."""
         self._sync()
         self._release()
 
@@ -115,13 +115,13 @@ class Writer:
         """Prepare the folder. In an empty one, *delivered* lines count as delivered."""
         os.makedirs(self._directory, exist_ok=True)
         self._lock, written = _lock(self._directory)
-        # Open for reading too, so that opening and notifying need no reader, and the FIFO keeps the notification.
+        # Opened for reading as well, so that notifying works without a reader, and the FIFO keeps the notification.
         self._fifo = _fifo(self._directory)
         self._segments = segments(self._directory)
         # Without the position, it is unknown whether the first remaining line was delivered.
         unknown = delivered is None or bool(self._segments)
         self._position = _shared(self._directory, POSITION, b"" if unknown else encode_position(delivered or 0))
-        # Numbers that were given go on even if their segments are gone, so that the reader counts these lines.
+        # Numbering continues even if segments are gone, so that the reader counts these lines.
         self._next = max(self._next, self._resume(), written + 1, (self._delivered() or 0) + 1)
 
     def _release(self) -> None:
@@ -131,7 +131,7 @@ class Writer:
         self._active = self._position = self._fifo = self._lock = -1
 
     def _removed(self) -> bool:
-        """Whether the folder, or the lock in it, is another one than was opened."""
+        """Whether the folder, or the lock in it, was replaced after it was opened."""
         if self._lock < 0:
             return True
         try:
@@ -143,7 +143,7 @@ class Writer:
         return not os.path.samestat(there, os.fstat(self._lock))
 
     def _renew(self) -> None:
-        """Go on in a new folder after the last one was removed, and report the lost lines."""
+        """Continue in a new folder after the last one was removed, and report the lost lines."""
         delivered, following = self._delivered(), self._next
         self._release()
         self._unsynced_since = None
@@ -176,11 +176,11 @@ class Writer:
             self._segments[-1] = Segment(first, found.end)
             self._complain(f"the spool {self._directory} ended in half a line, as after a power cut; it was cut off")
         last = found.records[-1].number if found.records else first - 1
-        # Damaged lines count, too.
+        # Damaged lines count as well.
         return max(last + 1, first + len(found.records) + found.damaged)
 
     def _chunks(self, records: Sequence[bytes], first: int) -> Iterable[tuple[bytes, int]]:
-        """The records in pieces that fit a segment, each with the number of its first record."""
+        """The records in pieces that fit into a segment, each with the number of its first record."""
         start, size = 0, 0
         for index, record in enumerate(records):
             if index > start and size + len(record) > self._segment_bytes:
@@ -218,7 +218,7 @@ class Writer:
             return
 
     def _make_room(self, size: int, first: int) -> None:
-        """Start a new segment where the newest is full, and drop the oldest ones where all exceed the maximum."""
+        """Start a new segment if the newest is full, and drop the oldest ones if all exceed the maximum."""
         if (
             self._active < 0
             or (self._segments[-1].size and self._segments[-1].size + size > self._segment_bytes)
@@ -244,7 +244,7 @@ class Writer:
         try:
             sync_folder(self._directory)
         except OSError:
-            # The reader would stop reading the previous segment, which is still written to.
+            # Otherwise the reader would stop reading the previous segment, which is still written to.
             os.close(descriptor)
             os.unlink(path)
             raise
@@ -255,7 +255,7 @@ class Writer:
         self._tidy()
 
     def _tidy(self) -> bool:
-        """Remove the segments that are delivered; return whether there were any."""
+        """Remove delivered segments; return whether there were any."""
         delivered = self._delivered()
         before = len(self._segments)
         while delivered is not None and len(self._segments) > 1 and self._segments[1].first <= delivered + 1:
@@ -263,7 +263,7 @@ class Writer:
         return len(self._segments) < before
 
     def _drop_oldest(self) -> None:
-        with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+        with contextlib.suppress(FileNotFoundError):  # it was removed in the meantime
             os.unlink(path_of(self._directory, self._segments[0].first))
         del self._segments[0]
 
@@ -273,7 +273,7 @@ class Writer:
         self._segments[-1] = Segment(first, size + len(data))
 
     def _keep_whole(self, written: bytes) -> int:
-        """Keep the whole records that were written before an error, and cut off the rest; return the bytes kept."""
+        """Keep whole records written before an error, and truncate the rest; return the number of kept bytes."""
         if not written:
             return 0
         kept = written.rfind(b"\n") + 1
@@ -281,7 +281,7 @@ class Writer:
         try:
             self._disk.ftruncate(self._active, size + kept)
         except OSError:
-            # Half a record stays; the next one starts a segment, and the reader skips the half.
+            # A partial record stays; the next one starts a segment, and the reader skips the partial one.
             os.close(self._active)
             self._active = -1
             kept_size = size + len(written)
@@ -300,7 +300,7 @@ class Writer:
                     "its newest lines may be lost at a power cut"
                 )
         if self._unsynced_since is not None and self._lock >= 0:
-            # A full disk has room for this: the place in the file is written already.
+            # A full disk has space for this: the bytes in the file are already allocated.
             with contextlib.suppress(OSError):
                 os.pwrite(self._lock, encode_position(self._next - 1), WRITTEN_OFFSET)
         self._unsynced_since = None
@@ -317,7 +317,7 @@ class Writer:
         return sum(segment.size for segment in self._segments)
 
     def _delivered(self) -> int | None:
-        """The position of the reader; None where it is unknown, and no line counts as delivered."""
+        """The position of the reader; None if it is unknown: then no line counts as delivered."""
         try:
             return decode_position(os.pread(self._position, 512, 0))
         except OSError:
@@ -325,7 +325,7 @@ class Writer:
 
 
 def _lock(directory: str) -> tuple[int, int]:
-    """The locked file of the writer, and the number of the last line that was written, as far as it is known."""
+    """The locked file of the writer, and the number of the last written line, if known."""
     path = os.path.join(directory, WRITER)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     if not lock(descriptor):
@@ -355,7 +355,7 @@ def _fifo(directory: str) -> int:
 
 
 def _shared(directory: str, name: str, content: bytes) -> int:
-    """Open a file that the folder's group can write; a new one gets this content."""
+    """Open a file that is writable for the folder's group; a new one gets this content."""
     path = os.path.join(directory, name)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SHARED)

@@ -1,12 +1,12 @@
 """Load, memory, disks, network, processes and temperatures of the machine, named as Telegraf's own inputs name them.
 
-The measurements ``cpu mem swap disk diskio net system processes temp`` have the tags, fields and types of
-Telegraf's native inputs of the same names, so that dashboards made for those work unchanged; ``system`` has two
-fields more. ``machine`` and ``top_process`` are this collector's own.
+The measurements ``cpu mem swap disk diskio net system processes temp`` have the tags, fields and types of Telegraf's
+native inputs of the same names, so that dashboards for those work unchanged; ``system`` has two additional fields.
+``machine`` and ``top_process`` are specific to this collector.
 
-Most of it is read directly from /proc and /sys: psutil has fewer fields than the native inputs (11 of 34 for memory),
-and importing it costs more than a whole batch. It reads the logged-in users, whose record has another layout on each
-architecture.
+Most values are read directly from /proc and /sys: psutil has fewer fields than the native inputs (11 of 34 for memory),
+and importing it costs more than a whole batch. psutil only reads the logged-in users, whose record has a different
+layout on each architecture.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collectors.core.slow_reads import Answer, Read
 
     class Part(Protocol):
-        """Reads one measurement, from files that answer at once."""
+        """Reads one measurement, from files that respond at once."""
 
         @property
         def name(self) -> str:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
             ...
 
         def read(self, now: int) -> list[Metric]:
-            """One sample with this time. Raises OSError or ValueError where there is none."""
+            """One sample with this time. Raises OSError or ValueError if there is none."""
             ...
 
     class SlowPart(Protocol):
@@ -55,15 +55,15 @@ if TYPE_CHECKING:
 
         @property
         def patience(self) -> float:
-            """Seconds after which a source does not answer."""
+            """Seconds after which a source counts as not responding."""
             ...
 
         def reads(self) -> dict[Hashable, Read]:
-            """A read of each source, by a key that no other part has."""
+            """A read of each source, by a key that is unique among all parts."""
             ...
 
         def metrics(self, answers: Mapping[Hashable, Answer], late: Collection[Hashable], now: int) -> Iterable[Metric]:
-            """The samples in the answers. Those that are late are reported."""
+            """The samples in the answers. Late reads are reported."""
             ...
 
 
@@ -83,7 +83,7 @@ MEASUREMENTS = (
 
 _PARTS = tuple(measurement.name for measurement in MEASUREMENTS)
 
-#: Emitted unless parts says otherwise. Who may look at a dashboard need not learn which programs run.
+#: Emitted by default. Running programs are left out, because users of the dashboards need not know them.
 _DEFAULT_PARTS = tuple(name for name in _PARTS if name != top.MEASUREMENT.name)
 
 PARTS = Setting(
@@ -138,15 +138,15 @@ SETTINGS = (
 )
 
 
-#: How long a batch waits for reads that are usually quick before it emits the rest, in seconds.
+#: Seconds that a batch waits for usually fast reads before it emits the rest.
 _QUICK_SECONDS = 0.1
 
-#: How long a batch then waits, in seconds, where another batch will take the answers that come later.
+#: Seconds that a batch then waits if a later batch can include the answers.
 _WAIT_SECONDS = 5.0
 
 
 class Errors:
-    """Takes the errors of all parts, except those of a sample that only serves for comparison."""
+    """Receives the errors of all parts, except those of a sample that only serves for comparison."""
 
     def __init__(self, error: Callable[[str], None]) -> None:
         self._error = error
@@ -159,16 +159,16 @@ class Errors:
 
 
 class System:
-    """All parts. Each fails separately, and the slow ones keep no other waiting.
+    """All parts. Each fails separately, and slow ones delay no other.
 
     Args:
-        parts: what to read at once, in order.
-        slow: what to read in threads.
+        parts: read directly, in this order.
+        slow: read in threads.
         reads: runs them.
-        error: takes a sentence for each part that fails.
+        error: receives a sentence for each part that fails.
         clock_ns: wall clock, the time of a batch.
-        watch: sleeps between two samples in a one-shot run; None where batch follows batch.
-        once: whether no other batch will take answers that come later.
+        watch: sleeps between two samples in a one-shot run; None for continuous batches.
+        once: whether there is no later batch for late answers.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class System:
         self.close = reads.close
 
     def collect(self) -> Iterator[Metric]:
-        """One batch. Raises Unavailable when no part could be read."""
+        """One batch. Raises Unavailable if no part could be read."""
         requested, failed = self._request()
         first = tuple(part for part in self._parts if part.compares)
         if first and self._watch is not None:
@@ -222,7 +222,7 @@ class System:
                 waited = patience
 
     def _request(self) -> tuple[dict[Hashable, SlowPart], int]:
-        """Start all slow reads; return those of this batch with their parts, and how many parts failed."""
+        """Start all slow reads; return those of this batch with their parts, and the number of failed parts."""
         reads: dict[Hashable, Read] = {}
         owners: dict[Hashable, SlowPart] = {}
         failed = 0
@@ -243,7 +243,7 @@ class System:
     def _answers(self, requested: Mapping[Hashable, SlowPart], now: int) -> Iterator[Metric]:
         answers, waiting = self._reads.take(), self._reads.waiting()
         for part in self._slow:
-            # In the order of the requests, whatever the order of the answers; first those that an earlier batch lacked.
+            # In the order of the requests, whatever the order of the answers; late answers of earlier batches first.
             mine = {key: answers[key] for key, owner in self._owners.items() if owner is part and key in answers}
             late = [
                 key
@@ -266,7 +266,7 @@ class System:
 
 
 def _session_names() -> list[str]:
-    import psutil  # here, since only machines with a record of users need it
+    import psutil  # here, because only machines with a record of users need it
 
     return [user.name for user in psutil.users()]
 
@@ -276,7 +276,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def create(context: Context) -> System:
-    """Return the collector. Raises Unavailable for an unknown part, and where there is no /proc."""
+    """Return the collector. Raises Unavailable for an unknown part, and if there is no /proc."""
     values, error = context.values, Errors(context.report.error)
     chosen = _names(values[PARTS])
     for name in chosen:
@@ -300,7 +300,7 @@ def create(context: Context) -> System:
         "system": lambda: host.Host(proc, sys, host.Users(f"{run}/utmp", _session_names), error),
         "processes": lambda: processes.Processes(proc, error, note),
         "machine": lambda: machine.Machine(
-            proc, sys, values[ETC_ROOT], values[VAR_ROOT], os.uname().machine, time.monotonic, once=context.once
+            proc, sys, values[ETC_ROOT], values[VAR_ROOT], os.uname().machine, time.monotonic, error, once=context.once
         ),
         "top_process": lambda: top.Top(
             proc,
@@ -308,6 +308,7 @@ def create(context: Context) -> System:
             os.sysconf("SC_CLK_TCK"),
             os.sysconf("SC_PAGE_SIZE"),
             time.monotonic,
+            error,
             once=context.once,
         ),
     }
@@ -315,7 +316,7 @@ def create(context: Context) -> System:
         "disk": lambda: disk.Disk(
             proc, sys, run, ignored, values[DISK_TIMEOUT_SECONDS], context.report, mount_root=values[MOUNT_ROOT]
         ),
-        "temp": lambda: temperature.Temp(sys, values[TEMP_TIMEOUT_SECONDS], error),
+        "temp": lambda: temperature.Temp(sys, values[TEMP_TIMEOUT_SECONDS], error, note),
     }
     seconds = values[CPU_SAMPLE_SECONDS]
     return System(

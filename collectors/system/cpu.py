@@ -1,4 +1,4 @@
-"""``cpu``: the share of its time that each processor spent in each state since the batch before."""
+"""``cpu``: the percentage of time that each processor spent in each state since the previous batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collectors.core.line_protocol import Metric, Series
 from collectors.core.schema import Field, Measurement, Tag
 from collectors.system.files import read
 
-#: The states in the order of /proc/stat (proc_stat(5)), each with the use of the processor in it.
+#: The states in the order of /proc/stat (proc_stat(5)), each with its meaning.
 _STATES = (
     ("user", "programs"),
     ("nice", "programs with a lowered priority"),
@@ -22,7 +22,7 @@ _STATES = (
     ("guest_nice", "virtual machines with a lowered priority"),
 )
 
-#: guest and guest_nice are counted within user and nice, and are not to be added again.
+#: guest and guest_nice are included in user and nice, and must not be added again.
 _COUNTED = 8
 
 MEASUREMENT = Measurement(
@@ -38,10 +38,10 @@ Times = Sequence[int]
 
 
 def parse_times(content: bytes, refuse: Callable[[str], None]) -> dict[str, Times]:
-    """Processor to ticks in each state, from /proc/stat. Raises ValueError when it has no such line.
+    """Processor -> ticks in each state, from /proc/stat. Raises ValueError if there is no such line.
 
     Args:
-        refuse: takes a sentence for each processor without its ticks.
+        refuse: receives a sentence for each processor without ticks.
     """
     found: dict[str, Times] = {}
     for line in content.split(b"\n"):
@@ -63,10 +63,10 @@ def parse_times(content: bytes, refuse: Callable[[str], None]) -> dict[str, Time
 
 
 def usage(before: Times, after: Times) -> dict[str, float] | None:
-    """Percent of the time between two samples in each state; None when none has passed.
+    """Percentage of the time between two samples in each state; None if no time has passed.
 
-    A state may go back by some ticks: iowait is only estimated (proc_stat(5)). It then counts as nothing
-    spent, so that the states add up to 100 all the same.
+    A state may decrease by some ticks: iowait is only estimated (proc_stat(5)). It then counts as zero, so that the
+    states still add up to 100.
     """
     spent = [max(0, new - old) for old, new in zip(before, after, strict=True)]
     total = sum(spent[:_COUNTED])
@@ -90,7 +90,7 @@ class Cpu:
         self._series: dict[str, Series] = {}
 
     def read(self, now: int) -> list[Metric]:
-        """The usage of each processor that the previous sample has, too."""
+        """The usage of each processor that was in the previous sample as well."""
         before, self._before = (
             self._before,
             parse_times(read(self._path), lambda refused: self._error(f"cpu: {refused}")),

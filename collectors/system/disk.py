@@ -1,4 +1,4 @@
-"""``disk``: size and use of each file system."""
+"""``disk``: size and usage of each file system."""
 
 from __future__ import annotations
 
@@ -41,19 +41,22 @@ MEASUREMENT = Measurement(
     ),
 )
 
-#: Types without a size: the kernel's own, and a desktop's. They are not queried, and may be another user's.
+#: Types without user data: the kernel's own, the firmware's variables, and a desktop's. They are not queried, and may
+#: belong to another user.
 SIZELESS = frozenset(
     (
-        *("autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "cpuset", "debugfs", "devpts", "fusectl"),
-        *("mqueue", "nsfs", "pipefs", "proc", "pstore", "ramfs", "rpc_pipefs", "securityfs", "selinuxfs", "smackfs"),
-        *("sockfs", "sysfs", "tracefs", "fuse.gvfsd-fuse", "fuse.portal"),
+        *("autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "cpuset", "debugfs", "devpts", "efivarfs"),
+        *("functionfs", "fusectl", "hugetlbfs", "mqueue", "nfsd", "nsfs", "pipefs", "proc", "pstore", "ramfs"),
+        *("resctrl", "rpc_pipefs", "securityfs", "selinuxfs", "smackfs", "sockfs", "sysfs", "tracefs"),
+        *("fuse.gvfsd-fuse", "fuse.kio-fuse", "fuse.lxcfs", "fuse.portal", "fuse.snapfuse", "fuse.squashfuse"),
+        *("fuse.vmware-vmblock", "fuse.xrdp-chansrv"),
     )
 )
 
-#: The kernel's files. A container covers single ones, such as /proc/sys/kernel/random/boot_id; nothing is stored there.
+#: Virtual paths of the kernel, some covered by a container; nothing is stored there.
 _KERNEL_FOLDERS = ("/proc/", "/sys/")
 
-#: What systemd mounts over a path that a service may not see.
+#: What systemd mounts over a path that is hidden from a service.
 _INACCESSIBLE = "/systemd/inaccessible/"
 
 
@@ -61,7 +64,7 @@ def usage(status: os.statvfs_result) -> dict[str, int | float]:
     """The fields of ``disk``."""
     block = status.f_frsize or status.f_bsize
     used, free = (status.f_blocks - status.f_bfree) * block, status.f_bavail * block
-    # A few network file systems name more free inodes than they have.
+    # A few network file systems report more free inodes than they have.
     inodes_used = max(0, status.f_files - status.f_ffree)
     inodes = inodes_used + status.f_ffree
     return {
@@ -79,16 +82,16 @@ def usage(status: os.statvfs_result) -> dict[str, int | float]:
 class Disk:
     """Reads ``disk``.
 
-    A sandbox shows a service other mounts than the machine has. A file system is therefore queried only where the
-    mount that answers at its path, in the view of this process, is of the same device.
+    A sandbox gives a service different mounts than the machine has. A file system is therefore queried only if the
+    mount that responds at its path, as seen by this process, is of the same device.
 
     Args:
-        proc_root, sys_root, run_root: where the kernel and udev have their files.
+        proc_root, sys_root, run_root: paths of the files of the kernel and udev.
         ignored: types of file systems to skip.
-        patience: seconds after which a file system does not answer.
-        report: takes a sentence for each that does not answer.
+        patience: seconds after which a file system counts as not responding.
+        report: receives a sentence for each file system that does not respond.
         ask: os.statvfs, or a double.
-        mount_root: where a container has the machine's file systems, such as /host; empty elsewhere.
+        mount_root: where a container sees the machine's file systems, such as /host; empty elsewhere.
     """
 
     name = MEASUREMENT.name
@@ -118,7 +121,7 @@ class Disk:
         self._series: dict[tuple[Mount, str], Series] = {}
 
     def reads(self) -> dict[Hashable, Read]:
-        """A query for each file system that this process sees. Raises OSError where the mounts cannot be read."""
+        """A query for each visible file system. Raises OSError if the mounts cannot be read."""
         table = read_mountinfo(self._proc)
         if table != self._table:
             self._refused = []
@@ -132,11 +135,13 @@ class Disk:
     def _visible(self, table: Table) -> Iterator[Mount]:
         refuse = self._refused.append
         mounts = parse_mountinfo(table.machine, self._sys, refuse, whole=table.whole)
+        if not mounts:
+            refuse("mountinfo has no mount at all, not even that of /")
         machine = Tree(mounts)
         if table.own is None:
             yield from (mount for mount in mounts if not self._is_ignored(mount))
             return
-        # A line of another form is counted once.
+        # A line in another format is counted once.
         own = machine if table.own == table.machine else Tree(parse_mountinfo(table.own, self._sys, lambda _: None))
         for mount in mounts:
             if self._is_ignored(mount):
@@ -160,14 +165,14 @@ class Disk:
         return mount.fstype in self._ignored or mount.path.startswith(_KERNEL_FOLDERS)
 
     def _seen(self, mount: Mount) -> str:
-        """Where this process sees a mount."""
+        """The path of a mount as seen by this process."""
         return self._root + mount.path if self._root and mount.path != "/" else self._root or mount.path
 
     def metrics(self, answers: Mapping[Hashable, Answer], late: Collection[Hashable], now: int) -> Iterator[Metric]:
-        """A sample of each file system that has answered and has a size.
+        """A sample of each file system that has responded and has a size.
 
         Args:
-            late: queries that have had no answer within the time for it.
+            late: queries without an answer in time.
         """
         for mount in late:
             assert isinstance(mount, Mount)

@@ -42,21 +42,21 @@ MEASUREMENT = Measurement(
     ),
 )
 
-#: A counter among these that goes back was reset, or belongs to another device of the same name.
+#: Any of these counters that decreases was reset, or belongs to another device of the same name.
 _MONOTONIC = ("reads", "writes", "read_time", "write_time", "io_time")
 
 Counters = dict[str, int]
 
 
-#: The counters of a device that never did anything, after which newer kernels have more.
+#: The counters of an unused device, after which newer kernels have more.
 _UNUSED = b"0 0 0 0 0 0 0 0 0 0 0"
 
 
 def parse_diskstats(content: bytes, refuse: Callable[[str], None]) -> dict[str, Counters]:
-    """Device to counters; those that never did anything are left out.
+    """Device -> counters, without unused devices.
 
     Args:
-        refuse: takes a sentence for each line that is none.
+        refuse: receives a sentence for each invalid line.
     """
     found: dict[str, Counters] = {}
     for line in content.split(b"\n"):
@@ -66,7 +66,7 @@ def parse_diskstats(content: bytes, refuse: Callable[[str], None]) -> dict[str, 
         try:
             counted = words[3]
             if counted == _UNUSED or counted.startswith(_UNUSED + b" "):
-                continue  # the many loop devices and RAM disks, without taking each apart
+                continue  # the many loop devices and RAM disks, without parsing them
             numbers = counted.split()
             counters = {name: int(numbers[column - 1]) * factor for name, column, factor, _, _ in _COLUMNS}
         except (IndexError, ValueError):
@@ -81,7 +81,7 @@ def parse_diskstats(content: bytes, refuse: Callable[[str], None]) -> dict[str, 
 
 
 def activity(before: Counters, after: Counters, seconds: float) -> dict[str, float]:
-    """io_await, io_svctm and io_util between two samples; none of them when a counter went back or is missing."""
+    """io_await, io_svctm and io_util between two samples; none of them if a counter decreased or is missing."""
     if any(after.get(name, -1) < before.get(name, 0) for name in _MONOTONIC):
         return {}
     if any(name not in before for name in _MONOTONIC):
@@ -102,9 +102,9 @@ class DiskIo:
     """Reads ``diskio``; keeps the previous sample for comparison.
 
     Args:
-        proc_root, sys_root: where the kernel has its files.
+        proc_root, sys_root: paths of the kernel's files.
         timer: monotonic seconds.
-        error: takes a sentence for each line that is none.
+        error: receives a sentence for each invalid line.
     """
 
     name = MEASUREMENT.name
@@ -128,7 +128,7 @@ class DiskIo:
         for name, counters in current.items():
             known = self._series.get(name)
             series = self._tags(name)
-            # A stick that was swapped for another one has its name, and perhaps higher counters.
+            # A replaced stick has the same name, and perhaps higher counters.
             before = self._before.get(name) if series == known else None
             more = activity(before, counters, time - self._then) if before is not None else {}
             metrics.append(Metric(series, {**counters, **more}, now))
@@ -143,7 +143,7 @@ class DiskIo:
         series = self._series.get(name)
         if name in self._parts and series is not None:
             return series
-        # The kernel's file names have ! where a device's name has /.
+        # File names in the kernel have ! where a device's name has /.
         folder = f"{self._block}/{name.replace('/', '!')}"
         wwid = read_optional(f"{folder}/wwid") or ""
         if not wwid and not os.path.isdir(folder):

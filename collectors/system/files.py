@@ -1,4 +1,4 @@
-"""The kernel's small files, and sentences about those that cannot be read."""
+"""Read the kernel's small files, and describe those that cannot be read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _CHUNK = 65536
 
 
 def read(path: str) -> bytes:
-    """Read a whole file with plain system calls, since ``open`` with its buffers takes three times as long."""
+    """Read a whole file with plain system calls, because ``open`` with its buffers takes three times as long."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         content = chunk = os.read(descriptor, _CHUNK)
@@ -23,7 +23,7 @@ def read(path: str) -> bytes:
 
 
 def read_text(path: str) -> str | None:
-    """Read a file of one line, without the white space around it; None where there is no such file."""
+    """Read a one-line file without surrounding white space; None if there is no such file."""
     try:
         return os.fsdecode(read(path)).strip()
     except (FileNotFoundError, NotADirectoryError):
@@ -31,7 +31,7 @@ def read_text(path: str) -> str | None:
 
 
 def read_optional(path: str) -> str | None:
-    """As :func:`read_text`, for a file without which nothing else is missing: None where it cannot be read, either."""
+    """Like :func:`read_text`, for an optional file: None even if it cannot be read."""
     try:
         return os.fsdecode(read(path)).strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""``system``: load, processors, users, and how long the machine has been up."""
+"""``system``: load, processors, users, and uptime of the machine."""
 
 from __future__ import annotations
 
@@ -37,15 +37,19 @@ MEASUREMENT = Measurement(
 )
 
 
+#: No machine has been up for longer, in seconds.
+_MAX_UPTIME = 1e10
+
+
 def format_uptime(seconds: int) -> str:
-    """Days, hours and minutes as Telegraf writes them."""
+    """Days, hours and minutes in Telegraf's format."""
     days, rest = divmod(seconds, 86400)
     clock = f"{rest // 3600:2d}:{rest % 3600 // 60:02d}"
     return f"{days} day{'s' if days > 1 else ''}, {clock}" if days else clock
 
 
 def count_cpus(ranges: str) -> int:
-    """How many numbers a list of the kernel has, such as ``0-3,6``. Raises ValueError when it is none."""
+    """The number of entries in a kernel list such as ``0-3,6``. Raises ValueError for another format."""
     total = 0
     for part in ranges.split(","):
         first, _, last = part.partition("-")
@@ -54,9 +58,9 @@ def count_cpus(ranges: str) -> int:
 
 
 def boot_number(path: str) -> dict[str, FieldValue]:
-    """The field boot_number; none where the kernel's boot id cannot be read.
+    """The field boot_number; none if the kernel's boot id cannot be read.
 
-    16 bits of a check sum separate two machines, and nothing about either can be read from them.
+    A 16-bit checksum distinguishes two machines without revealing anything about them.
     """
     try:
         boot_id = read_text(path)
@@ -66,11 +70,11 @@ def boot_number(path: str) -> dict[str, FieldValue]:
 
 
 class Users:
-    """Who is logged in. The record changes seldom, and is read again only when it has.
+    """The logged-in users. The record changes seldom, and is read again only after a change.
 
     Args:
-        path: the record (utmp(5)), looked at for whether it is there and has changed.
-        names: reads it, one name for each session.
+        path: the record (utmp(5)), checked for existence and changes.
+        names: reads it, one name per session.
     """
 
     def __init__(self, path: str, names: Callable[[], Iterable[str]]) -> None:
@@ -80,7 +84,7 @@ class Users:
         self._fields: dict[str, FieldValue] = {}
 
     def fields(self) -> dict[str, FieldValue]:
-        """n_users and n_unique_users; none where there is no record, as on a system that no longer keeps one."""
+        """n_users and n_unique_users; none without a record, as on a system that no longer keeps one."""
         try:
             status = os.stat(self._path)
         except (FileNotFoundError, NotADirectoryError):
@@ -111,7 +115,7 @@ class Host:
         self._before: float | None = None
 
     def read(self, now: int) -> list[Metric]:
-        """One sample, without the fields whose file is missing or broken. Raises the first error without any."""
+        """One sample, without fields whose file is missing or invalid. Raises the first error if no field remains."""
         fields: dict[str, FieldValue] = {}
         failed: list[Exception] = []
         for part in (self._load, self._processors, self._users.fields, self._uptime):
@@ -135,11 +139,13 @@ class Host:
         return {"load1": one, "load5": five, "load15": fifteen}
 
     def _uptime(self) -> dict[str, FieldValue]:
-        # Not now less the boot time: a Pi has no hardware clock, so both are wrong before the first synchronisation,
+        # Not now minus the boot time: a Pi has no hardware clock, so both are wrong before the first synchronisation,
         # and the boot time stays wrong.
         content = read(f"{self._proc}/uptime")
         try:
             uptime = float(content.split()[0])
+            if not 0 <= uptime <= _MAX_UPTIME:
+                raise ValueError
         except (IndexError, ValueError):
             raise ValueError(f"{self._proc}/uptime has {content[:80]!r} where seconds were expected") from None
         fields: dict[str, FieldValue] = {"uptime": int(uptime), "uptime_format": format_uptime(int(uptime))}
@@ -160,12 +166,12 @@ class Host:
                 for entry in os.listdir(self._cpus)
                 if entry.startswith("cpu") and entry[3:].isdecimal() and (siblings := self._siblings(entry))
             }
-            if cores:  # a virtual machine may not say how its processors are laid out
+            if cores:  # a virtual machine may not report its processor topology
                 self._counts["n_physical_cpus"] = len(cores)
             self._online = online
         return self._counts
 
     def _siblings(self, cpu: str) -> str | None:
-        """The processors that share a core with this one, under the name of today's or of older kernels."""
+        """The processors that share a core with this one, from the file of current or older kernels."""
         topology = f"{self._cpus}/{cpu}/topology"
         return read_optional(f"{topology}/core_cpus_list") or read_optional(f"{topology}/thread_siblings_list")

@@ -1,6 +1,6 @@
 """``machine``: the identity of the machine: model, operating system, kernel, address and version of this bundle.
 
-None of it changes often, so a collector that stays emits it at its start and then once an hour.
+It changes seldom, so a continuously running collector emits it at its start and then once an hour.
 """
 
 from __future__ import annotations
@@ -34,33 +34,39 @@ MEASUREMENT = Measurement(
     ),
 )
 
-#: Time between two samples of a collector that stays, in seconds.
+#: Seconds between two samples of a continuously running collector.
 PERIOD_SECONDS = 3600.0
 
-#: Bounds the text of a field.
+#: Maximum length of a field.
 _MAX_TEXT = 120
 
-#: An address of this machine in the kernel's fib_trie, which has it once for each of its tables.
+#: An address of this machine in the kernel's fib_trie, which has it once per table.
 _LOCAL = re.compile(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL")
 
 
-def local_address(routes: str, tree: str) -> str | None:
-    """The IPv4 address of the interface towards the default route; None without one.
+def local_address(routes: str, tree: str, refuse: Callable[[str], None]) -> str | None:
+    """The IPv4 address of the interface of the default route; None without one.
 
     Args:
-        routes, tree: the content of /proc/net/route and /proc/net/fib_trie. Raises ValueError for another form.
+        routes, tree: the content of /proc/net/route and /proc/net/fib_trie.
+        refuse: receives a sentence for each route in another format.
 
     >>> local_address("Iface Destination Gateway Flags RefCnt Use Metric Mask" + chr(10)
     ... + "eth0 00000000 0100A8C0 3 0 0 100 00000000" + chr(10) + "eth0 0000A8C0 0 1 0 0 100 00FFFFFF",
-    ... "|-- 127.0.0.1" + chr(10) + "  /32 host LOCAL" + chr(10) + "|-- 192.168.0.7" + chr(10) + "  /32 host LOCAL")
+    ... "|-- 127.0.0.1" + chr(10) + "  /32 host LOCAL" + chr(10) + "|-- 192.168.0.7" + chr(10) + "  /32 host LOCAL",
+    ... print)
     '192.168.0.7'
     """
-    rows = [line.split() for line in routes.splitlines()[1:] if line.strip()]
-    try:
-        # A network's number is in the machine's own order of bytes, which is that of all boards: the lowest first.
-        nets = [(row[0], _swapped(int(row[1], 16)), int(row[6]), _swapped(int(row[7], 16))) for row in rows]
-    except (IndexError, ValueError):
-        raise ValueError(f"the table of routes has {routes[:80]!r}") from None
+    # Network addresses are in the machine's byte order, which is little-endian on all boards.
+    nets = []
+    for line in routes.split("\n")[1:]:
+        row = line.split()
+        if not row:
+            continue
+        try:
+            nets.append((row[0], _swapped(int(row[1], 16)), int(row[6]), _swapped(int(row[7], 16))))
+        except (IndexError, ValueError, OverflowError):
+            refuse(f"/proc/net/route has {line[:80]!r} where a route was expected")
     defaults = sorted((metric, interface) for interface, net, metric, mask in nets if net == mask == 0)
     for _, chosen in defaults:
         for address in dict.fromkeys(_LOCAL.findall(tree)):
@@ -85,7 +91,7 @@ def pretty_name(os_release: str) -> str | None:
 
 
 def updates(text: str) -> int | None:
-    """The number of packages in update-notifier's sentence, which is empty where there are none.
+    """The number of packages in update-notifier's sentence; an empty text means none.
 
     >>> updates("12 updates can be applied immediately."), updates("")
     (12, 0)
@@ -100,10 +106,11 @@ class Machine:
     """Reads ``machine``.
 
     Args:
-        proc_root, sys_root, etc_root, var_root: where these folders are.
+        proc_root, sys_root, etc_root, var_root: paths of these folders.
         architecture: of the kernel.
         monotonic: a clock, in seconds.
-        once: whether each call gives a sample.
+        error: receives a sentence for each line in another format.
+        once: whether each call returns a sample.
     """
 
     name = MEASUREMENT.name
@@ -117,9 +124,11 @@ class Machine:
         var_root: str,
         architecture: str,
         monotonic: Callable[[], float],
+        error: Callable[[str], None],
         *,
         once: bool,
     ) -> None:
+        self._error = error
         self._models = (f"{proc_root}/device-tree/model", f"{sys_root}/class/dmi/id/product_name")
         self._release = f"{etc_root}/os-release"
         self._kernel = f"{proc_root}/sys/kernel/osrelease"
@@ -132,7 +141,7 @@ class Machine:
         self._series = Series(MEASUREMENT.name)
 
     def read(self, now: int) -> list[Metric]:
-        """One sample, or none before the hour is over. What cannot be read is left out."""
+        """One sample, or none within an hour of the last. Unreadable fields are left out."""
         moment = self._monotonic()
         if not self._once and moment < self._due:
             return []
@@ -153,10 +162,12 @@ class Machine:
 
     def _address(self) -> str | None:
         routes, tree = (read_optional(f"{self._network}/{name}") for name in ("route", "fib_trie"))
-        return local_address(routes, tree) if routes and tree else None
+        return (
+            local_address(routes, tree, lambda refused: self._error(f"machine: {refused}")) if routes and tree else None
+        )
 
 
 def _line(path: str) -> str | None:
-    # The device tree ends its texts with a zero byte.
+    # The device tree terminates its texts with a zero byte.
     text = (read_optional(path) or "").rstrip("\0").strip()
     return "".join(letter for letter in text if letter.isprintable()) or None

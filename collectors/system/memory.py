@@ -1,4 +1,4 @@
-"""``mem`` and ``swap``: memory as /proc/meminfo reports it, and the traffic of swap space."""
+"""``mem`` and ``swap``: memory from /proc/meminfo, and the traffic of the swap space."""
 
 from __future__ import annotations
 
@@ -76,21 +76,21 @@ _KEYS = tuple(
     (name, f"{key}:".encode(), scale) for table, scale in ((_BYTES, 1024), (_PAGES, 1)) for name, key, _ in table
 )
 
-#: Every kernel has these. A kernel omits others that it was built without, and their value is known to be 0: a
-#: 64-bit kernel has no high memory.
+#: Every kernel has these. A kernel omits others that it was built without, which count as 0: a 64-bit kernel has no
+#: high memory.
 _NEEDED = frozenset((b"MemTotal:", b"MemAvailable:", b"MemFree:", b"Cached:", b"SwapTotal:", b"SwapFree:"))
 
-#: Kibibytes that a field of 64 bits can hold in bytes.
+#: Maximum number of kibibytes whose value in bytes fits a 64-bit field.
 _MAX_NUMBER = (2**63 - 1) // 1024
 
 Refuse = Callable[[str], None]
 
 
 def parse_meminfo(content: bytes, refuse: Refuse) -> dict[bytes, int | None]:
-    """Name with its colon to number, in the file's own unit; None where the line holds no number that can be.
+    """Name with its colon -> number, in the file's own unit; None if the line contains no valid number.
 
     Args:
-        refuse: takes a sentence for each line of another form.
+        refuse: receives a sentence for each line in another format.
     """
     found: dict[bytes, int | None] = {}
     for line in content.split(b"\n"):
@@ -107,12 +107,12 @@ def parse_meminfo(content: bytes, refuse: Refuse) -> dict[bytes, int | None]:
 
 
 def _number(found: dict[bytes, int | None], key: bytes) -> int | None:
-    """The number of a line; None where it is broken, or missing although every kernel has it."""
+    """The number of a line; None if it is invalid, or missing although every kernel has it."""
     return found.get(key, None if key in _NEEDED else 0)
 
 
 def memory(found: dict[bytes, int | None], refuse: Refuse) -> dict[str, int | float]:
-    """The fields of ``mem``, without those whose lines are missing or broken. Raises ValueError without the total."""
+    """The fields of ``mem``, without missing or invalid lines. Raises ValueError without the total."""
     fields: dict[str, int | float] = {
         name: number * scale for name, key, scale in _KEYS if (number := _number(found, key)) is not None
     }
@@ -136,7 +136,7 @@ def memory(found: dict[bytes, int | None], refuse: Refuse) -> dict[str, int | fl
 
 
 def parse_vmstat(content: bytes, key: bytes) -> int:
-    """One counter of /proc/vmstat; 0 where the kernel was built without it. Raises ValueError for no number."""
+    """A counter in /proc/vmstat; 0 if the kernel was built without it. Raises ValueError for an invalid number."""
     start = content.find(b"\n" + key + b" ")
     if start < 0:
         return 0
@@ -146,7 +146,7 @@ def parse_vmstat(content: bytes, key: bytes) -> int:
 
 
 def swap(found: dict[bytes, int | None], refuse: Refuse) -> dict[str, int | float]:
-    """The space among the fields of ``swap``, without what is missing or broken."""
+    """The fields about space in ``swap``; missing and invalid values are left out."""
     total, free = _number(found, b"SwapTotal:"), _number(found, b"SwapFree:")
     fields: dict[str, int | float] = {}
     if total is not None:
@@ -165,7 +165,7 @@ def swap(found: dict[bytes, int | None], refuse: Refuse) -> dict[str, int | floa
 
 
 def traffic(vmstat: bytes, page_bytes: int, refuse: Refuse) -> dict[str, int | float]:
-    """The traffic among the fields of ``swap``.
+    """The traffic fields of ``swap``.
 
     The kernel counts pages, of 16 KiB on a Raspberry Pi 5 and of 4 KiB elsewhere.
     """
@@ -212,7 +212,7 @@ class Swap:
 
     def read(self, now: int) -> list[Metric]:
         """One sample."""
-        # Lines of another form are an error of mem, and here only where they are those of swap.
+        # Invalid lines are errors of mem; only those of swap are reported here.
         fields = swap(parse_meminfo(read(f"{self._root}/meminfo"), lambda _: None), self._refuse)
         try:
             fields |= traffic(read(f"{self._root}/vmstat"), self._page_bytes, self._refuse)

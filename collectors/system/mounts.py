@@ -1,4 +1,4 @@
-"""The mounted file systems, as the kernel lists them in mountinfo."""
+"""The mounted file systems, from the kernel's mountinfo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Mount(NamedTuple):
         fstype: the file system's type.
         mode: rw, ro or unknown.
         number: the file system's device number, ``major:minor``, the same in every mount namespace.
-        id, parent: numbers of this mount and of the one that it is mounted on, in one mount namespace.
+        id, parent: numbers of this mount and of its parent mount, in one mount namespace.
         root: the folder of the file system that is mounted.
     """
 
@@ -33,12 +33,12 @@ class Mount(NamedTuple):
 
 
 class Table:
-    """What mountinfo holds.
+    """The content of mountinfo.
 
     Args:
         machine: the mounts of the first process, which are the machine's.
-        own: those of this process, which a sandbox makes others; None where they are not there to be compared.
-        whole: False where the first process cannot be read, and *machine* is what this process sees, too.
+        own: those of this process, which differ in a sandbox; None if they cannot be compared.
+        whole: False if the first process cannot be read, and *machine* is this process's view as well.
     """
 
     __slots__ = ("machine", "own", "whole")
@@ -59,7 +59,7 @@ class Table:
 
 
 def read_mountinfo(proc_root: str) -> Table:
-    """The mounts of the machine and of this process. Raises OSError where neither can be read."""
+    """The mounts of the machine and of this process. Raises OSError if neither can be read."""
     try:
         own: bytes | None = read(f"{proc_root}/self/mountinfo")
     except FileNotFoundError:
@@ -75,16 +75,16 @@ def read_mountinfo(proc_root: str) -> Table:
 def parse_mountinfo(content: bytes, sys_root: str, refuse: Callable[[str], None], *, whole: bool = True) -> list[Mount]:
     """Every mount, in the kernel's order (proc_pid_mountinfo(5)).
 
-    A bind mount gets the device that was mounted first. /dev/root, the kernel's name on a Pi that starts without an
-    initial file system, is replaced by the name of the device behind it.
+    A bind mount gets the device that was mounted first. /dev/root, the kernel's name on a Pi that boots without an
+    initial file system, is replaced by the name of the actual device.
 
     Args:
-        refuse: takes a sentence for each line of another form.
-        whole: False leaves the options of the mount itself out of its mode: a sandbox makes every mount read-only.
+        refuse: receives a sentence for each line in another format.
+        whole: False ignores the mount's own options in its mode: a sandbox makes every mount read-only.
     """
     mounts = []
     first: dict[str, str] = {}
-    # Names keep every other character that ends a line elsewhere.
+    # Split only at newlines: names may contain any other line separator.
     for line in os.fsdecode(content).split("\n"):
         if not line:
             continue
@@ -116,7 +116,7 @@ def _mount(line: str, sys_root: str, first: dict[str, str], *, whole: bool) -> M
 
 
 class Tree:
-    """Mounts by where they are mounted, to find the one that answers at a path."""
+    """Mounts by mount point, to find the one that responds at a path."""
 
     def __init__(self, mounts: list[Mount]) -> None:
         known = {mount.id for mount in mounts}
@@ -127,11 +127,11 @@ class Tree:
         self._root = roots[-1] if roots else None
 
     def answering(self, path: str) -> Mount | None:
-        """The mount that a process with this table reaches at the path: the last of those mounted over each other."""
+        """The mount that a process with this table reaches at the path: the topmost of stacked mounts."""
         mount = self._root
         if mount is None:
             return None
-        left = len(self._on)  # a table that contradicts itself ends, too
+        left = len(self._on)  # limits the loop for an inconsistent table
         for prefix in _prefixes(path):
             while left and (upper := self._on.get((mount.id, prefix))) is not None:
                 mount = upper
@@ -140,7 +140,7 @@ class Tree:
 
 
 def _prefixes(path: str) -> Iterator[str]:
-    """The folders on the way to a path, and the path, without the root."""
+    """The parent folders of a path, and the path itself, without the root."""
     end = path.find("/", 1)
     while end > 0:
         yield path[:end]
@@ -150,7 +150,7 @@ def _prefixes(path: str) -> Iterator[str]:
 
 
 def unescape(text: str) -> str:
-    """A name with the white space that mountinfo writes as octal numbers.
+    """Decode the octal escapes for white space in mountinfo.
 
     >>> unescape(r"/media/my\\040stick")
     '/media/my stick'
@@ -164,7 +164,7 @@ def unescape(text: str) -> str:
 
 
 def label_of(device: str, sys_root: str, run_root: str) -> str:
-    """The file system's label, as the device mapper or udev knows it; empty where there is none."""
+    """The file system's label from the device mapper or udev; empty if there is none."""
     name = device.removeprefix("/dev/")
     mapped = read_optional(f"{sys_root}/block/{name}/dm/name")
     if mapped:
@@ -178,7 +178,7 @@ def label_of(device: str, sys_root: str, run_root: str) -> str:
 
 
 def _mode(mount: list[str], superblock: list[str]) -> str:
-    """A mount can be written to where both it and the file system can.
+    """A mount is writable if both the mount and the file system are.
 
     After an error, ext4 keeps rw among its options and adds emergency_ro (Linux 6.15).
     """

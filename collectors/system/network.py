@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from collectors.core.line_protocol import Metric, Series
@@ -21,7 +22,10 @@ _COLUMNS = (
 )
 _WIDTH = 13
 
-# Of include/uapi/linux/if.h.
+#: Number of header lines; the names of interfaces may contain any of their characters except spaces.
+_HEADINGS = 2
+
+# From include/uapi/linux/if.h.
 _IFF_UP = 0x1
 _IFF_LOOPBACK = 0x8
 
@@ -37,15 +41,17 @@ MEASUREMENT = Measurement(
 
 
 def parse_interfaces(content: bytes, refuse: Callable[[str], None]) -> dict[str, dict[str, int]]:
-    """Interface to its counters, from /proc/net/dev.
+    """Interface -> counters, from /proc/net/dev.
 
     Args:
-        refuse: takes a sentence for each line that is none.
+        refuse: receives a sentence for each invalid line.
     """
     found: dict[str, dict[str, int]] = {}
-    for line in content.split(b"\n"):
-        if not line or b"|" in line:
-            continue  # one of the headings
+    if not content.strip():
+        refuse("/proc/net/dev is empty")
+    for number, line in enumerate(content.split(b"\n")):
+        if not line or (number < _HEADINGS and b"|" in line):
+            continue
         name, _, counters = line.rpartition(b":")
         columns = counters.split()
         try:
@@ -57,7 +63,7 @@ def parse_interfaces(content: bytes, refuse: Callable[[str], None]) -> dict[str,
         except ValueError:
             refuse(f"/proc/net/dev has {line[:80]!r} where counters were expected")
             continue
-        found[name.strip().decode("utf-8", "replace")] = fields
+        found[os.fsdecode(name.strip())] = fields
     return found
 
 
@@ -74,14 +80,14 @@ class Net:
         self._series: dict[str, Series] = {}
 
     def read(self, now: int) -> list[Metric]:
-        """One sample of each interface that is up."""
+        """One sample per interface that is up."""
         metrics = []
         interfaces = parse_interfaces(read(self._path), lambda refused: self._error(f"net: {refused}"))
         for name, counters in interfaces.items():
             try:
                 flags = int(read(f"{self._interfaces}/{name}/flags"), 16)
             except FileNotFoundError:
-                continue  # it was unplugged after the counters had been read
+                continue  # unplugged after the counters were read
             except (OSError, ValueError) as problem:
                 self._error(f"net: the flags of {name} are not known: {sentence(problem)}")
                 continue
@@ -95,7 +101,7 @@ class Net:
         return metrics
 
     def _speed(self, name: str) -> int:
-        """The link's speed; -1 as the kernel and Telegraf write it where there is none: Wi-Fi, or a link down."""
+        """The link's speed; -1, as in the kernel and Telegraf, if there is none: Wi-Fi, or a link that is down."""
         try:
             return int(read(f"{self._interfaces}/{name}/speed"))
         except (OSError, ValueError):

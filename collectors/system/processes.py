@@ -1,4 +1,4 @@
-"""``processes``: number of processes, all and by state."""
+"""``processes``: number of processes, in total and by state."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from collectors.core.line_protocol import Metric, Series
 from collectors.core.schema import Field, Measurement
 
-#: State in /proc/PID/stat (proc_pid_stat(5)) to field.
+#: State in /proc/PID/stat (proc_pid_stat(5)) -> field.
 _STATES = {
     b"R": "running",
     b"S": "sleeping",
@@ -50,16 +50,16 @@ _EMPTY = {field.name: 0 for field in MEASUREMENT.fields if field.name != "parked
 
 
 def count(proc_root: str, refuse: Callable[[str], None], hidden: Callable[[], None]) -> dict[str, int]:
-    """The fields of ``processes``. A process that ends meanwhile is not counted.
+    """The fields of ``processes``. A process that ends in the meantime is not counted.
 
-    Most of a batch's time is spent here, since the kernel has one file for each process. The files are therefore
-    opened relative to an open /proc, which saves the kernel the path lookup, and read with one call each.
+    Most of a batch's time is spent here, because the kernel has one file per process. The files are therefore opened
+    relative to an open /proc, which saves the path lookup, and read with one call each.
 
     Args:
-        refuse: takes a sentence for each file of another form.
-        hidden: called where the processes of other users cannot be seen.
+        refuse: receives a sentence for each file in another format.
+        hidden: called if the processes of other users are hidden.
 
-    Raises OSError where the list of processes cannot be read.
+    Raises OSError if the list of processes cannot be read.
     """
     fields = dict(_EMPTY)
     open_, read, close = os.open, os.read, os.close
@@ -86,7 +86,7 @@ def count(proc_root: str, refuse: Callable[[str], None], hidden: Callable[[], No
                 continue
             finally:
                 close(descriptor)
-            # The name of a program can contain brackets and spaces: only the part after the last bracket is safe.
+            # A program's name may contain brackets and spaces: only the part after the last bracket is reliable.
             words = content[content.rfind(b")") + 1 :].split(None, _THREADS + 1)
             try:
                 threads += int(words[_THREADS])
@@ -98,7 +98,7 @@ def count(proc_root: str, refuse: Callable[[str], None], hidden: Callable[[], No
             total += 1
     finally:
         close(root)
-    if not others or not first:  # with hidepid=2, the first process is not in the list, either
+    if not others or not first:  # with hidepid=2, the first process is not listed either
         hidden()
     for state, number in states.items():
         field = _STATES.get(state, "unknown")

@@ -1,8 +1,9 @@
-"""``temp``: temperatures from the sensors of hwmon, or from the thermal zones where there are none."""
+"""``temp``: temperatures from the sensors of hwmon, or from the thermal zones if there are none."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,21 +31,28 @@ MEASUREMENT = Measurement(
     (Field("temp", float, "celsius", "The temperature.", -273.15, 1000),),
 )
 
-#: Types of a processor's thermal zone, which a kernel without CONFIG_THERMAL_HWMON shows nowhere else.
+#: Types of a processor's thermal zone, the only source on a kernel without CONFIG_THERMAL_HWMON.
 _CPU_ZONES = frozenset({"cpu-thermal", "cpu_thermal", "soc-thermal", "bcm2835_thermal"})
 
 
-#: The names of chips that the kernel gives those zones.
+#: The kernel's chip names for those zones.
 _CPU_CHIPS = frozenset({kind.replace("-", "_") for kind in _CPU_ZONES})
+
+
+#: A DS18B20 that has lost its supply meanwhile gives this until it has converted (datasheet, power-on reset value).
+_ONE_WIRE, _POWER_ON = "w1_slave_temp", 85.0
+
+#: A reading so close to the one before, in degrees, is a measured one.
+_NEAR = 10.0
 
 
 class Sensor(NamedTuple):
     """One sensor.
 
     Args:
-        name: its driver's name, with its label where it has one.
+        name: its driver's name, with its label if it has one.
         path: the file with its temperature.
-        device: what tells it from others of the same name; empty where there is none.
+        device: distinguishes sensors of the same name; empty if there is no device.
     """
 
     name: str
@@ -63,7 +71,7 @@ def _list(folder: str, prefix: str, suffix: str = "") -> list[str]:
 def hwmon_sensors(sys_root: str) -> Iterator[Sensor]:
     """Each sensor of a chip (kernel: Documentation/hwmon/sysfs-interface.rst).
 
-    Old drivers have their files one folder further down, which is read only where no other driver has any.
+    Old drivers have their files one folder deeper, which is read only if no other driver has any.
     """
     base = f"{sys_root}/class/hwmon"
     folders = [f"{base}/{name}" for name in _list(base, "hwmon")]
@@ -80,11 +88,11 @@ def hwmon_sensors(sys_root: str) -> Iterator[Sensor]:
 
 
 def _device(folder: str) -> str:
-    """The device of a chip by a name that outlives a restart: its serial number, its address on the bus, or its number.
+    """The device of a chip by a name that survives a restart: its serial number, its address on the bus, or its number.
 
-    The kernel numbers chips and NVMe disks in the order in which it finds them.
+    The kernel numbers chips and NVMe disks in order of discovery, which varies.
     """
-    # Where the driver is an old one, the folder is the device already.
+    # With an old driver, the folder itself is the device.
     device = folder if os.path.basename(folder) == "device" else f"{folder}/device"
     serial = read_optional(f"{device}/serial")
     if serial:
@@ -102,7 +110,7 @@ def zone_sensors(sys_root: str) -> Iterator[Sensor]:
 
 
 def find_sensors(sys_root: str) -> list[Sensor]:
-    """All sensors of chips, and the processor's thermal zone where no chip has it; all zones where there is no chip."""
+    """All sensors of chips, and the processor's thermal zone if no chip covers it; all zones if there is no chip."""
     sensors = list(hwmon_sensors(sys_root))
     names = {sensor.name for sensor in sensors}
     if not sensors:
@@ -113,27 +121,44 @@ def find_sensors(sys_root: str) -> list[Sensor]:
 
 
 def _distinguish(sensors: list[Sensor]) -> list[Sensor]:
-    """The sensors, with the device of those that have one name, and the channel of those that have one device, too."""
-    told = []
-    for sensor in sensors:
-        if sum(other.name == sensor.name for other in sensors) > 1:
-            sensor = sensor._replace(device=_device(os.path.dirname(sensor.path)))
-        told.append(sensor)
-    counts: dict[tuple[str, str], int] = {}
-    for name, _, device in told:
-        counts[name, device] = counts.get((name, device), 0) + 1
-    return [
-        sensor._replace(device=f"{sensor.device}-{os.path.basename(sensor.path).removesuffix('_input')}")
-        if sensor.device and counts[sensor.name, sensor.device] > 1
-        else sensor
-        for sensor in told
+    """Add the device to sensors with equal names, and more details if that is equal as well.
+
+    Cheap disks have equal serial numbers: their bus address is added then, and the channel of a chip's sensors.
+    """
+    names = Counter(sensor.name for sensor in sensors)
+    told = [
+        sensor._replace(device=_device(os.path.dirname(sensor.path))) if names[sensor.name] > 1 else sensor
+        for sensor in sensors
     ]
+    for more in (_channel, _place):
+        counts = Counter((sensor.name, sensor.device) for sensor in told)
+        told = [
+            sensor._replace(device=f"{sensor.device}-{more(sensor.path)}")
+            if sensor.device and counts[sensor.name, sensor.device] > 1
+            else sensor
+            for sensor in told
+        ]
+    return told
+
+
+def _channel(path: str) -> str:
+    return os.path.basename(path).removesuffix("_input")
+
+
+def _place(path: str) -> str:
+    """The address of the device on its bus, such as 0000:01:00.0; the chip's number if it has no device."""
+    folder = os.path.dirname(path)
+    device = os.path.realpath(f"{folder}/device")
+    if not os.path.isdir(device):
+        return os.path.basename(folder)
+    parent = os.path.realpath(f"{device}/device")
+    return os.path.basename(parent if os.path.isdir(parent) else device)
 
 
 def read_millidegrees(path: str) -> float | None:
-    """Degrees Celsius, or None from a sensor that sleeps.
+    """Degrees Celsius, or None from a sleeping sensor, or one whose driver reports a fault: its value is invalid then.
 
-    Raises OSError where the sensor does not answer, ValueError where the answer is not a number.
+    Raises OSError if the sensor does not respond, ValueError if the answer is not a number.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -145,6 +170,8 @@ def read_millidegrees(path: str) -> float | None:
         if error.errno in ASLEEP:
             return None
         raise OSError(error.errno, error.strerror, path) from None
+    if path.endswith("_input") and read_optional(f"{path.removesuffix('_input')}_fault") == "1":
+        return None
     try:
         return int(content) / 1000
     except ValueError:
@@ -156,27 +183,42 @@ class Temp:
 
     Args:
         sys_root: where sysfs is.
-        patience: seconds after which a sensor does not answer.
-        error: takes a sentence for each that fails.
+        patience: seconds after which a sensor counts as not responding.
+        error: receives a sentence for each failing sensor.
+        note: receives a sentence for each sensor with an invalid value.
     """
 
     name = MEASUREMENT.name
 
-    def __init__(self, sys_root: str, patience: float, error: Callable[[str], None]) -> None:
+    def __init__(
+        self, sys_root: str, patience: float, error: Callable[[str], None], note: Callable[[str], None]
+    ) -> None:
         self._root = sys_root
         self.patience = patience
         self._error = error
+        self._note = note
         self._series: dict[Sensor, Series] = {}
+        self._last: dict[Sensor, float] = {}
+
+    def _has_restarted(self, sensor: Sensor, degrees: float) -> bool:
+        """Whether a reading is the one of a 1-Wire sensor that has just started."""
+        if not sensor.name.startswith(_ONE_WIRE):
+            return False
+        last = self._last.get(sensor)
+        if degrees == _POWER_ON and (last is None or abs(last - degrees) > _NEAR):
+            return True
+        self._last[sensor] = degrees
+        return False
 
     def reads(self) -> dict[Hashable, Read]:
-        """A read of each sensor. None at all is no error: a virtual machine has none."""
+        """A read of each sensor. No sensors at all is not an error: a virtual machine has none."""
         return {sensor: partial(read_millidegrees, sensor.path) for sensor in find_sensors(self._root)}
 
     def metrics(self, answers: Mapping[Hashable, Answer], late: Collection[Hashable], now: int) -> Iterator[Metric]:
-        """A sample of each sensor that has answered.
+        """A sample of each sensor that has responded.
 
         Args:
-            late: sensors that have had no answer within the time for it.
+            late: sensors without an answer in time.
         """
         for sensor in late:
             assert isinstance(sensor, Sensor)
@@ -185,6 +227,15 @@ class Temp:
             assert isinstance(sensor, Sensor)
             if isinstance(answer.value, Exception):
                 self._error(f"temp: {sentence(answer.value)}")
+            elif isinstance(answer.value, float) and not MEASUREMENT.field("temp").admits(answer.value):
+                # The firmware of a computer without that sensor reports 0 kelvins or less.
+                self._note(
+                    f"temp: {sensor.path} gives {answer.value:g} degrees, which is no temperature; it is left out"
+                )
+            elif isinstance(answer.value, float) and self._has_restarted(sensor, answer.value):
+                self._error(
+                    f"temp: {sensor.path} gives 85 degrees, as after a loss of its supply; the value is left out"
+                )
             elif isinstance(answer.value, float):
                 series = self._series.get(sensor)
                 if series is None:

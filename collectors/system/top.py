@@ -1,6 +1,6 @@
-"""``top_process``: the programs that take most of the processor and of the memory, by name. Off unless asked for.
+"""``top_process``: the programs with the highest CPU and memory usage, by name. Disabled by default.
 
-The names are those of the kernel, without a program's arguments, which may hold secrets.
+The names are the kernel's, without a program's arguments, which may contain secrets.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MEASUREMENT = Measurement(
     ),
 )
 
-#: Time between two samples, in seconds.
+#: Seconds between two samples.
 PERIOD_SECONDS = 60.0
 
-#: How many programs are emitted by each measure.
+#: Number of programs emitted per ranking.
 COUNT = 5
 
 #: Positions in /proc/PID/stat, counted from the state (proc_pid_stat(5)).
@@ -43,7 +43,7 @@ class Process(NamedTuple):
 
 
 class Program(NamedTuple):
-    """All processes of one name: their processor time since the sample before in ticks, and their memory in pages."""
+    """All processes with one name: their CPU time since the previous sample in ticks, and their memory in pages."""
 
     name: str
     ticks: int
@@ -51,7 +51,7 @@ class Program(NamedTuple):
 
 
 def parsed(content: bytes) -> Process:
-    """A process by the content of its ``stat``. Raises ValueError for another form."""
+    """Parse the content of a process's ``stat``. Raises ValueError for another format."""
     name, _, rest = content.partition(b"(")[2].rpartition(b")")
     words = rest.split()
     try:
@@ -64,7 +64,7 @@ def parsed(content: bytes) -> Process:
 
 
 def programs(before: Mapping[str, Process], now: Mapping[str, Process]) -> list[Program]:
-    """The programs of two samples of the processes by their ids. A process that is new counts from its start."""
+    """The programs from two samples of the processes by id. A new process counts from its start."""
     found: dict[str, tuple[int, int]] = {}
     for identity, process in now.items():
         earlier = before.get(identity)
@@ -78,10 +78,11 @@ class Top:
     """Reads ``top_process``.
 
     Args:
-        proc_root: where the kernel's proc file system is.
+        proc_root: the path of the proc file system.
         processors, ticks_per_second, page_bytes: of this machine.
         monotonic: a clock, in seconds.
-        once: whether each call gives a sample.
+        error: receives a sentence for each process whose file is in another format.
+        once: whether each call returns a sample.
     """
 
     name = MEASUREMENT.name
@@ -94,10 +95,12 @@ class Top:
         ticks_per_second: int,
         page_bytes: int,
         monotonic: Callable[[], float],
+        error: Callable[[str], None],
         *,
         once: bool,
     ) -> None:
         self._root = proc_root
+        self._error = error
         self._ticks = processors * ticks_per_second
         self._page = page_bytes
         self._monotonic = monotonic
@@ -106,7 +109,7 @@ class Top:
         self._at = 0.0
 
     def read(self, now: int) -> list[Metric]:
-        """The first programs by each measure; without processor time in the first sample, and nothing between."""
+        """The top programs of each ranking; without processor time in the first sample, and nothing in between."""
         moment = self._monotonic()
         if not self._once and self._before is not None and moment < self._at + PERIOD_SECONDS:
             return []
@@ -132,7 +135,7 @@ class Top:
         return metrics
 
     def _processes(self) -> dict[str, Process]:
-        """All processes by their ids; one that ends meanwhile, or is hidden, is left out. Raises OSError."""
+        """All processes by id, without those that end in the meantime or are hidden. Raises OSError."""
         found = {}
         root = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -147,7 +150,10 @@ class Top:
                         os.close(descriptor)
                 except (FileNotFoundError, ProcessLookupError, PermissionError):
                     continue
-                found[identity] = parsed(content)
+                try:
+                    found[identity] = parsed(content)
+                except ValueError:
+                    self._error(f"top_process: {self._root}/{identity}/stat has {content[:80]!r}, which is no process")
         finally:
             os.close(root)
         return found

@@ -1,4 +1,4 @@
-"""How many new names a device may bring: each new series and each new field costs InfluxDB memory for good."""
+"""Limits the new names from a device: each new series and each new field costs InfluxDB memory permanently."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collectors.core.line_protocol import FieldValue, Series
 
 _DAY_NS = 86_400 * 1_000_000_000
 
-#: Devices whose new names of today are counted one by one; those beyond share one allowance.
+#: Maximum number of devices with an individual count of today's new names; others share one allowance.
 _MAX_DEVICES = 20_000
 _OTHERS = ""
 
 
 class Bounds(NamedTuple):
-    """The bounds of a day.
+    """The limits for a day.
 
     Args:
-        fields, series: new ones of a device.
-        all_fields, all_series: new ones of all devices together; as many as ten times this are remembered.
+        fields, series: new ones per device.
+        all_fields, all_series: new ones of all devices together; ten times as many are remembered.
     """
 
     fields: int = 200
@@ -30,27 +30,27 @@ class Bounds(NamedTuple):
 
 
 class Names(Protocol):
-    """Keeps known names over restarts."""
+    """Stores known names across restarts."""
 
     def known(self, kind: str, most: int) -> Iterable[str]:
-        """The names of a kind that were added last."""
+        """The most recently added names of a kind."""
         ...
 
     def add(self, kind: str, name: str, day: int) -> None:
-        """Keep a name."""
+        """Store a name."""
         ...
 
     def spent(self, day: int) -> Iterable[tuple[str, int, int]]:
-        """Devices with the new fields and series that they had on a day."""
+        """Devices with their numbers of new fields and series on a day."""
         ...
 
     def spend(self, device: str, day: int, fields: int, series: int) -> None:
-        """Keep the counts of a device."""
+        """Store the counts of a device."""
         ...
 
 
 class _Known:
-    """A set within a bound, which forgets the entries that were unused for the longest."""
+    """A bounded set, which drops the least recently used entries."""
 
     def __init__(self, most: int) -> None:
         self._half = max(1, most // 2)
@@ -72,14 +72,14 @@ class _Known:
 
 
 class Allowance:
-    """Admits the series and fields of devices within the bounds of a day.
+    """Admits the series and fields of devices within the limits of a day.
 
-    Names that were admitted before are free, from any device.
+    Names that were admitted before cost nothing, for any device.
 
     Args:
-        bounds: of a day.
-        declared: the declared fields of a measurement, which are free.
-        names: keeps known names over restarts; None for none.
+        bounds: the limits for a day.
+        declared: returns the declared fields of a measurement, which cost nothing.
+        names: stores known names across restarts; or None.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Allowance:
     def admit(
         self, device: str, series: Series, fields: Mapping[str, FieldValue], now_ns: int
     ) -> tuple[bool, list[str]]:
-        """Whether a series is admitted, and those of its fields that are not."""
+        """Whether a series is admitted, and its fields that are not."""
         declared = self._declared(series.measurement)
         unknown = [
             name for name in fields if name not in declared and f"{series.measurement}\0{name}" not in self._fields

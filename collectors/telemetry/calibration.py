@@ -1,7 +1,7 @@
-"""The calibration of one device: the text of its file read into curves, as plain values.
+"""The calibration of one device: parses its file into curves, as plain values.
 
-A file is TOML, one ``[[calibration]]`` an entry. Entries are only ever added, so that the file is its own history, and
-a sample that arrives late gets the calibration that held when it was taken::
+A file is TOML with one ``[[calibration]]`` per entry. Entries are only ever added, so that the file contains its
+history, and a late sample gets the calibration that was valid when it was taken::
 
     [[calibration]]
     measurement = "environment"
@@ -12,7 +12,7 @@ a sample that arrives late gets the calibration that held when it was taken::
     gain = 1.02
     offset = -4.1
 
-docs/how-to/calibration.md describes every key.
+docs/reference/calibrations.md describes every key.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from collectors.telemetry.curves import is_monotone, polynomial, two_point
 if TYPE_CHECKING:
     from datetime import date
 
-#: Characters of a file at most: some thousand entries. More is no file of calibrations.
+#: Maximum number of characters of a file: some thousand entries.
 MAX_CHARACTERS = 256 * 1024
 
-#: A polynomial's highest power. Above it a curve follows the noise of its points, whatever they are.
+#: Maximum power of a polynomial. Above it, a curve follows the noise of its points.
 MAX_DEGREE = 6
 
-#: The kinds of entry, each with the keys that it must have. ``end`` calibrates nothing from its time on.
+#: The kinds of entry, each with its required keys. ``end`` stops calibration from its time on.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "offset": ("offset",),
     "gain": ("gain",),
@@ -48,7 +48,7 @@ _NUMBERS = ("residual_rms", "residual_most")
 _EVIDENCE = (*_TEXTS, *_NUMBERS, "calibrated_at", "degrees_of_freedom", "uncertainties", "range", "pairs")
 _OF_KIND = ("offset", "gain", "coefficients")
 
-#: How a field's name ends in its unit; a unit of several words before one that is its last word.
+#: Suffixes of field names for their units; a longer suffix comes before its own last part.
 _UNITS = (
     "radians_per_second|degrees_per_second|metres_per_second|bytes_per_second|celsius|fahrenheit|kelvin|percent|hpa|pa"
     "|kpa|millibars|seconds|milliseconds|bytes|hertz|volts|millivolts|amperes|milliamperes|watts|watt_hours"
@@ -56,23 +56,23 @@ _UNITS = (
 )
 _UNIT = re.compile(rf"(.+?)(?:_(?:raw|compensated))?(_(?:{_UNITS}))")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.-]")
-#: Bytes of a file's name, before its ending, that leave room for what an atomic write adds. File systems take 255.
-_LONGEST_NAME = 200
+#: Maximum length of a file's name in bytes without suffix, with room for an atomic write. File systems allow 255.
+_MAX_NAME_BYTES = 200
 
 
 class CalibrationError(ValueError):
-    """A calibration is wrong; the message names file, entry, value and expectation."""
+    """A calibration is invalid; the message names file, entry, value and expected value."""
 
 
 class Entry(NamedTuple):
-    """One entry of a file, as it is written there.
+    """One entry of a file, as written.
 
     Args:
         place: file and number of the entry, for messages.
-        sensor: the value of the tag ``sensor`` that it is for, None for any and for lines without one.
-        valid_from_ns: holds for samples from this time on, in nanoseconds since 1970.
+        sensor: the value of the tag ``sensor`` to match, None for any and for lines without one.
+        valid_from_ns: valid for samples from this time on, in nanoseconds since 1970.
         kind: one of :data:`KINDS`.
-        values: every key of the entry, also those above, as TOML gives them.
+        values: every key of the entry, including those above, as parsed from TOML.
     """
 
     place: str
@@ -85,15 +85,15 @@ class Entry(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """What makes a calibrated value of an uncalibrated one.
+    """Converts uncalibrated values to calibrated ones.
 
     Args:
         measurement, field: the calibrated field.
-        sensor: the value of the tag ``sensor`` that it is for, None for any and for lines without one.
-        valid_from_ns, valid_until_ns: holds for samples from the first time on, and before the second; nanoseconds
+        sensor: the value of the tag ``sensor`` to match, None for any and for lines without one.
+        valid_from_ns, valid_until_ns: valid for samples from the first time on, and before the second; nanoseconds
             since 1970.
         output: the field for the result, next to the calibrated one.
-        apply: the calibrated value; infinite or NaN where the arithmetic overflows.
+        apply: returns the calibrated value; infinite or NaN if the arithmetic overflows.
     """
 
     measurement: str
@@ -106,7 +106,7 @@ class Curve(NamedTuple):
 
 
 def output_field(field: str) -> str:
-    """The field that takes the calibrated values of another, which stays as it is.
+    """The field for the calibrated values of another, which is not modified.
 
     >>> output_field("temperature_raw_celsius"), output_field("temperature_compensated_celsius")
     ('temperature_calibrated_celsius', 'temperature_calibrated_celsius')
@@ -120,11 +120,11 @@ def output_field(field: str) -> str:
 
 
 def file_name(device: str) -> str:
-    """The name of a device's file: its own with ``.toml``, whatever is in it.
+    """The file name of a device: its name with ``.toml``, made safe.
 
-    A character that is no ASCII letter or digit, ``-``, ``_`` or ``.`` becomes ``%`` with the byte's two
-    hexadecimal digits, and so does a dot at the beginning. A name that is too long for a file system is truncated
-    and ends in a hash of the whole.
+    A character other than an ASCII letter or digit, ``-``, ``_`` or ``.`` becomes ``%`` with the byte's two hexadecimal
+    digits, and so does a leading dot. A name that is too long for a file system is truncated and ends in a hash of the
+    whole.
 
     >>> file_name("pi-1"), file_name("../hall"), file_name("Küche")
     ('pi-1.toml', '%2E.%2Fhall.toml', 'K%C3%BCche.toml')
@@ -133,26 +133,26 @@ def file_name(device: str) -> str:
     name = _UNSAFE.sub(lambda found: b"%%%02X" % ord(found[0]), encoded).decode("ascii")
     if name.startswith("."):
         name = "%2E" + name[1:]
-    if len(name) > _LONGEST_NAME:
+    if len(name) > _MAX_NAME_BYTES:
         from hashlib import blake2b
 
-        # No short name contains the sign before the hash, so a long name never equals one.
-        name = f"{name[: _LONGEST_NAME - 40]}%-{blake2b(encoded, digest_size=16).hexdigest()}"
+        # No short name contains the character before the hash, so a long name never equals one.
+        name = f"{name[: _MAX_NAME_BYTES - 40]}%-{blake2b(encoded, digest_size=16).hexdigest()}"
     return f"{name or '%'}.toml"
 
 
 def read(text: str, where: str, device: str | None = None) -> tuple[Curve, ...]:
-    """The curves of one device's file, by the start of their validity.
+    """Parse the curves of one device's file, by start of validity.
 
-    Entries of one measurement, output and sensor follow each other: each holds until the next.
+    Entries for the same measurement, output and sensor are consecutive: each is valid until the next.
 
     Args:
         text: the file's content.
         where: its path, for messages.
-        device: whose it must be where it says so itself, or None for anybody's.
+        device: the expected device if the file names one, or None for any.
 
     Raises:
-        CalibrationError: in one sentence, for whatever is wrong in any of its entries.
+        CalibrationError: one sentence for any error in any entry.
     """
     places: dict[tuple[str, str, str | None], list[tuple[Entry, Curve | None]]] = {}
     for entry in entries(text, where, device):
@@ -175,7 +175,7 @@ def read(text: str, where: str, device: str | None = None) -> tuple[Curve, ...]:
 
 
 def _refuse_overlaps(curves: list[Curve], where: str) -> None:
-    """Refuse that a value comes from an entry for its sensor and from one for any sensor at the same time."""
+    """Reject a value that gets an entry for its sensor and one for any sensor at the same time."""
     general = [curve for curve in curves if curve.sensor is None]
     for each in curves:
         for other in general if each.sensor is not None else ():
@@ -191,15 +191,15 @@ def _refuse_overlaps(curves: list[Curve], where: str) -> None:
 
 
 def entries(text: str, where: str, device: str | None = None) -> tuple[Entry, ...]:
-    """The entries of a file in its order, each checked on its own; :func:`read` also checks them together."""
-    import tomllib  # a worker whose devices have no calibration does without it
+    """The entries of a file in order, each validated individually; :func:`read` also validates their combination."""
+    import tomllib  # here, because a worker without calibrated devices does not need it
 
     if len(text) > MAX_CHARACTERS:
         raise CalibrationError(f"{where}: a file of calibrations has {MAX_CHARACTERS} characters at most")
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
-        # A date like 2026-02-30 and a whole number of 5000 digits raise a plain ValueError.
+        # A date like 2026-02-30 and an integer of 5000 digits raise a plain ValueError.
         raise CalibrationError(f"{where} is not valid TOML: {error}") from None
     for key in document:
         if key not in ("device", "calibration"):
@@ -267,10 +267,10 @@ def _entry(table: Mapping[str, Any], place: str) -> Entry:
 
 
 def _shown(value: object) -> str:
-    """A value of a file in a sentence: no longer than a line, whatever it is."""
+    """A value of a file for a sentence, shortened to a line."""
     try:
         text = repr(value)
-    except ValueError:  # Python spells no whole number of more than 4300 digits
+    except ValueError:  # Python prints no integer of more than 4300 digits
         return "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -309,7 +309,7 @@ def _range(table: Mapping[str, Any], place: str) -> tuple[float, float] | None:
 
 
 def time_ns(value: object, place: str, key: str) -> int:
-    """Nanoseconds since 1970 of a TOML date or time, or of a text in RFC 3339; UTC where it has no zone.
+    """Nanoseconds since 1970 of a TOML date or time, or of a text in RFC 3339; UTC without a zone.
 
     Raises CalibrationError.
     """
@@ -347,7 +347,7 @@ def _curve(entry: Entry) -> Curve | None:
 
 
 def function(entry: Entry) -> Callable[[float], float]:
-    """What an entry makes of a value. Raises CalibrationError where it would make one value of all, or of many."""
+    """The conversion of an entry. Raises CalibrationError if it is constant, or maps several values to one."""
     values, place = entry.values, entry.place
     if entry.kind == "offset":
         return polynomial((float(values["offset"]), 1.0))

@@ -1,4 +1,4 @@
-"""The folder of calibrations: a file a device, read when the device is first seen, and again when it has changed."""
+"""The folder of calibrations: one file per device, read on its first sample, and again after a change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from collectors.core.settings import Setting
 from collectors.telemetry.calibration import MAX_CHARACTERS, CalibrationError, Curve, file_name, read
 
-#: Where the calibrations are. What writes them is an operator; what reads them needs no right to write.
+#: The folder of the calibrations. The operator writes it; the readers need no write permission.
 CALIBRATIONS: Setting[str] = Setting(
     "calibrations", str, "/etc/sensetig/calibrations", "Folder of the calibrations, a file a device; empty for none."
 )
@@ -22,10 +22,10 @@ CALIBRATION_DEVICES: Setting[int] = Setting(
 )
 CALIBRATION_SETTINGS: tuple[Setting[Any], ...] = (CALIBRATIONS, CALIBRATION_RECHECK, CALIBRATION_DEVICES)
 
-#: A character of UTF-8 is four bytes at most.
+#: A UTF-8 character has at most four bytes.
 _MAX_BYTES = 4 * MAX_CHARACTERS
 
-#: Identity of a version of a file: modified, size, inode; or an error number; or None.
+#: Identity of a version of a file: modification time, size, inode; or an error number; or None.
 _Version = tuple[int, ...] | None
 
 
@@ -39,13 +39,11 @@ class Calibrations:
     """The curves of each device.
 
     Args:
-        folder: where the files are; empty for no calibration at all. It need not be there.
-        complain: gets one sentence for each change of a file that is rejected. The curves
-            that it had before stay in force, since a calibration that is lost by a slip of the pen would show as a
-            jump in the data.
-        timer: monotonic seconds.
+        folder: the folder of the files; empty for no calibration. It need not exist.
+        complain: receives one sentence for each rejected change of a file. The previous curves stay in effect, because
+            a calibration lost by a typing error would appear as a step in the data.
         recheck_seconds: minimum interval of checks of a device's file.
-        most: devices that are kept; for one more, that which has been kept for the longest is forgotten.
+        most: maximum number of devices; the oldest is dropped for a new one.
     """
 
     def __init__(
@@ -65,7 +63,7 @@ class Calibrations:
         self._unreadable = False
 
     def of(self, device: str) -> tuple[Curve, ...]:
-        """The device's curves by the start of their validity: the same object until its file changes."""
+        """The device's curves by start of validity: the same object until its file changes."""
         known = self._known.get(device)
         now = self._timer()
         if known is not None and now < known.due:
@@ -101,7 +99,7 @@ class Calibrations:
         return _Known(before, version, due)
 
     def _complain_of(self, path: str, error: OSError) -> None:
-        """Say what cannot be read: of a whole folder once, however many devices there are."""
+        """Report an error: one of the whole folder only once, however many devices there are."""
         if os.path.isdir(self._folder) and os.access(self._folder, os.X_OK):
             self._complain(f"{path}: the calibration cannot be read: {error.strerror}; what held before is used")
         elif not self._unreadable:
@@ -117,7 +115,7 @@ def _version(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _read(path: str) -> tuple[tuple[int, ...], str]:
-    """A file's version and its content, of one and the same file. Raises OSError and CalibrationError."""
+    """The version and the content of the same file. Raises OSError and CalibrationError."""
     # A pipe instead of the file must not block until a writer opens it.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with open(descriptor, "rb") as file:

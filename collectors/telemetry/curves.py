@@ -7,7 +7,7 @@ from itertools import pairwise
 
 
 def two_point(pairs: Sequence[tuple[float, float]]) -> Callable[[float], float]:
-    """The line through two pairs of uncalibrated value and reference. Raises ValueError where there is none."""
+    """The line through two pairs of uncalibrated value and reference. Raises ValueError if there is none."""
     if len(pairs) != 2:
         raise ValueError(f"pairs are {len(pairs)}; an entry of the kind two_point has 2")
     (raw, reference), (other_raw, other_reference) = pairs
@@ -22,7 +22,7 @@ def two_point(pairs: Sequence[tuple[float, float]]) -> Callable[[float], float]:
 
 
 def polynomial(coefficients: Sequence[float]) -> Callable[[float], float]:
-    """A polynomial by Horner's scheme; the coefficient of power 0 first. Short ones are spelled out, to be fast."""
+    """A polynomial by Horner's scheme; coefficients in order of rising power. Short ones are unrolled for speed."""
     if len(coefficients) == 2:
         c0, c1 = coefficients
         if c1 == 1.0:
@@ -43,19 +43,19 @@ def polynomial(coefficients: Sequence[float]) -> Callable[[float], float]:
 
 
 def is_monotone(coefficients: Sequence[float], low: float, high: float) -> bool:
-    """Whether a polynomial only rises, or only falls, from *low* to *high*."""
+    """Whether a polynomial is monotone from *low* to *high*."""
     derivative = [power * coefficient for power, coefficient in enumerate(coefficients)][1:]
     return not _sign_changes(derivative, low, high)
 
 
 def _sign_changes(coefficients: Sequence[float], low: float, high: float) -> list[float]:
-    """Where a polynomial changes its sign between *low* and *high*.
+    """The sign changes of a polynomial between *low* and *high*.
 
-    Between two neighbouring turning points it does so once at most, which halving the way finds.
+    Between two neighbouring turning points there is at most one, which bisection finds.
     """
     if len(coefficients) < 2:
         return []
-    value = polynomial((*coefficients, 0.0))  # of three coefficients at least, so that it is never taken for an offset
+    value = polynomial((*coefficients, 0.0))  # at least three coefficients, so that it is not treated as an offset
     derivative = [power * coefficient for power, coefficient in enumerate(coefficients)][1:]
     marks = [low, *_sign_changes(derivative, low, high), high]
     found = []

@@ -1,7 +1,7 @@
-"""The memory of the gateway over restarts, in one SQLite file: messages that may come again, and known names.
+"""The gateway's memory across restarts, in one SQLite file: messages that may be redelivered, and known names.
 
-Changes are written to the write-ahead log before the lines that they concern go out, and synced where points without a
-time are among these: then the file outlasts a power cut as InfluxDB's own log does.
+Changes are written to the write-ahead log before the lines that they concern are sent, and synced if these include
+points without a time: the file then survives a power cut like InfluxDB's own log.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ CREATE TABLE IF NOT EXISTS spent (
     device TEXT PRIMARY KEY, day INTEGER NOT NULL, fields INTEGER NOT NULL, series INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-#: How long another program may hold the file, in seconds.
+#: Seconds to wait while another program has locked the file.
 _BUSY_SECONDS = 2.0
 
-#: Changes that are kept while the disk takes none; the oldest are dropped.
+#: Maximum number of changes kept while the disk accepts none; the oldest are dropped.
 _MAX_WAITING = 60_000
 
-#: Names that are kept of a kind.
+#: Maximum number of names of a kind.
 _MAX_NAMES = 100_000
 
 
 class GatewayStore:
-    """The file. While it cannot be used, everything goes on in memory, and that is reported once.
+    """The file. While it cannot be used, the gateway continues in memory, and this is reported once.
 
     Args:
         path: the file; a missing folder is created. A damaged file is replaced.
@@ -122,7 +122,7 @@ class GatewayStore:
         self._waiting.append(("INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?)", (device, day, fields, series)))
 
     def flush(self) -> None:
-        """Write all changes, and sync them where messages are among them: before their points are sent."""
+        """Write all changes, and sync them if they include messages, before their points are sent."""
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
@@ -136,7 +136,7 @@ class GatewayStore:
                 self._connection.execute(statement, values)
             self._connection.execute("COMMIT")
             self._failed = False
-        except sqlite3.Error as error:  # such as a full disk: the next flush writes these, too
+        except sqlite3.Error as error:  # such as a full disk: the next flush retries these
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             self._waiting = waiting[-_MAX_WAITING:]
@@ -144,7 +144,7 @@ class GatewayStore:
             self._report(error)
 
     def close(self) -> None:
-        """Write the rest and close the file."""
+        """Write pending changes and close the file."""
         self.flush()
         if self._connection is not None:
             self._connection.close()

@@ -1,7 +1,7 @@
 """Limits of a value: its range, its rate of change, and how often it may repeat.
 
-The limits of a field come from four sources, and each overrides the one before: the declaration of its measurement,
-the defaults of the environment, narrowed to the sensor's range, and the operator's file.
+The limits of a field come from four sources, each overriding the previous one: the declaration of its measurement, the
+defaults for the environment, those narrowed to the sensor's range, and the operator's file.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Limits(NamedTuple):
     """The limits of one field.
 
     Args:
-        kind: float, int, bool or str, as declared; None where nothing is declared.
+        kind: float, int, bool or str, as declared; None without a declaration.
         low, high: the inclusive range.
-        step: a change up to this much from one reading to the next is taken, however short the time between.
-        rate_per_second: a larger one is taken where it is no more than this much a second.
+        step: a change up to this much between consecutive readings is accepted, however short the time between them.
+        rate_per_second: a larger change is accepted if it is at most this much per second.
         agree: number of consecutive readings that confirm a change of any size by agreeing with each other.
-        stuck_after: number of equal consecutive readings from which on they are rejected.
-        sources: fields of the same line that this one was computed from; it goes where one of them is refused.
+        stuck_after: number of equal consecutive readings after which further ones are rejected.
+        sources: fields of the same line that this one was computed from; it is rejected with any of them.
     """
 
     kind: type | None = None
@@ -42,17 +42,17 @@ class Limits(NamedTuple):
 
     @property
     def watched(self) -> bool:
-        """Whether it takes the readings before to judge one."""
+        """Whether judging a reading requires the earlier ones."""
         return self.step < UNBOUND or self.stuck_after < NEVER
 
 
 class LimitsError(ValueError):
-    """A file of limits is wrong; the message names place, value and expectation."""
+    """A file of limits is invalid; the message names place, value and expected value."""
 
 
-# The air that people live and work in, with room to all sides: -40 to 80 °C, 600 hPa (4,200 m above the sea) to
-# 1600 hPa. What changes faster than this in air is a reading gone wrong: a door that opens in winter moves a
-# thermometer by less than a degree a second, a lift the pressure by about 1 hPa a second.
+# The air that people live and work in, with a margin: -40 to 80 °C, 600 hPa (4,200 m above sea level) to 1600 hPa. A
+# faster change is a faulty reading: a door that opens in winter changes a thermometer by less than a degree per second,
+# and a lift changes the pressure by about 1 hPa per second.
 _TEMPERATURE: Mapping[str, Any] = {"low": -40.0, "high": 80.0, "step": 5.0, "rate_per_second": 1.0}
 _HUMIDITY: Mapping[str, Any] = {"low": 0.0, "high": 100.0, "step": 20.0, "rate_per_second": 5.0}
 _PRESSURE: Mapping[str, Any] = {"low": 600.0, "high": 1600.0, "step": 5.0, "rate_per_second": 1.0}
@@ -78,8 +78,8 @@ class Sensor(NamedTuple):
     """Range of a sensor, from its data sheet: degrees Celsius, percent, hPa.
 
     Args:
-        stuck_temperature, stuck_humidity, stuck_pressure: equal readings in a row that it never gives in the air. Only
-            for a sensor whose last digits are never still; one that rounds may well give the same all night.
+        stuck_temperature, stuck_humidity, stuck_pressure: number of consecutive equal readings that never occurs in
+            air. Only for a sensor with noise in its last digits; one that rounds may repeat a value all night.
     """
 
     temperature: tuple[float, float] = (-40.0, 80.0)
@@ -90,9 +90,9 @@ class Sensor(NamedTuple):
     stuck_pressure: int = NEVER
 
 
-# HTS221: ST DocID026333. LPS25H: ST DocID023722; at rest its temperature gave 76 equal readings in a row, a reading
-# every 10 s and two digits kept. LPS22HB: ST DocID027083. BME280, BMP280, BMP180, BMP388: Bosch. DHT11, DHT22: Aosong.
-# SHT3x, SHT4x, SCD4x: Sensirion. DS18B20: Maxim, whose 85 °C after power-on is beyond the general range anyway.
+# HTS221: ST DocID026333. LPS25H: ST DocID023722; at rest, its temperature had 76 consecutive equal readings, at one
+# reading per 10 s and two digits. LPS22HB: ST DocID027083. BME280, BMP280, BMP180, BMP388: Bosch. DHT11, DHT22: Aosong.
+# SHT3x, SHT4x, SCD4x: Sensirion. DS18B20: Maxim; its 85 °C after power-on is beyond the general range anyway.
 SENSORS: Mapping[str, Sensor] = {
     "hts221": Sensor((-40, 120), stuck_temperature=360, stuck_humidity=60),
     "lps25h": Sensor((-30, 105), pressure=(260, 1260), stuck_temperature=720, stuck_pressure=60),
@@ -126,7 +126,7 @@ _OF_SENSOR = {
 _NUMBERS, _COUNTS = ("low", "high", "step", "rate_per_second"), ("agree", "stuck_after")
 _KEYS = _NUMBERS + _COUNTS
 
-#: Characters of a line in the operator's file.
+#: Maximum number of characters of a line in the operator's file.
 _MAX_LINE = 4096
 
 
@@ -134,7 +134,7 @@ _Entry = TypeVar("_Entry")
 
 
 def _of_sensor(entries: Mapping[str, _Entry], sensor: str | None) -> _Entry | None:
-    """The entry of a sensor, by its whole name or without its address or serial number.
+    """The entry for a sensor, by its full name or without its address or serial number.
 
     >>> _of_sensor({"ds18b20": "any", "ds18b20-3c01d0756612": "this"}, "DS18B20-3c01d0756699")
     'any'
@@ -197,7 +197,7 @@ class LimitTable:
 
 
 def read(text: str, where: str) -> Mapping[str, Any]:
-    """What an operator's file of limits says, checked: tables by measurement and field.
+    """Parse and validate the operator's file of limits: tables by measurement and field.
 
     ::
 
@@ -207,11 +207,11 @@ def read(text: str, where: str) -> Mapping[str, Any]:
         high = 75
 
     Raises:
-        LimitsError: in one sentence.
+        LimitsError: one sentence.
     """
     import tomllib
 
-    # The standard library's parser takes quadratic time for one long key of many parts.
+    # The standard library's parser takes quadratic time for one long dotted key.
     longest = max((len(line) for line in text.split("\n")), default=0)
     if longest > _MAX_LINE:
         raise LimitsError(f"{where} has a line of {longest} characters; the maximum is {_MAX_LINE}")

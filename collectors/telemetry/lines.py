@@ -1,7 +1,7 @@
-"""Complete lines from chunks of a pipe, which end anywhere; a string may contain line breaks.
+"""Splits a pipe's chunks, which may end anywhere, into complete lines; a string may contain line breaks.
 
-Telegraf leaves line breaks in the strings of the lines that it gives to a processor as they are, so that a line of
-line protocol may be several lines of text.
+Telegraf does not escape line breaks in the strings of lines for a processor, so that one line of line protocol may span
+several lines of text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CLOSES = re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
 def is_plain(text: str) -> bool:
-    """Whether nothing in the text could mean something else to line protocol than it does to the fast path."""
+    """Whether the text contains nothing that line protocol and the fast path would interpret differently."""
     return text.isascii() and not (
         '"' in text
         or "\\" in text
@@ -37,7 +37,7 @@ def is_plain(text: str) -> bool:
 class Lines:
     """Splits chunks into complete lines, and keeps an incomplete one until its end arrives.
 
-    The texts hold bytes that are no UTF-8 as Python's ``surrogateescape`` does, so that they go out as they came.
+    Bytes that are not UTF-8 are kept by Python's ``surrogateescape``, so that they are output unchanged.
 
     Args:
         max_bytes: maximum length of a line. A longer one is skipped and counted in :attr:`too_long`.
@@ -53,7 +53,7 @@ class Lines:
         self._skipping = False
 
     def feed(self, data: bytes) -> list[str]:
-        """The lines that *data* completes, without their line breaks; empty ones are left out."""
+        """Return the lines that *data* completes, without line breaks and empty lines."""
         self.plain = True
         if self._skipping:
             _, end, data = data.partition(b"\n")
@@ -79,12 +79,12 @@ class Lines:
         return lines + [line for line in _text(opened).split("\n") if line]
 
     def rest(self) -> bytes:
-        """What waits for its end; from here on it is the caller's."""
+        """Return and remove the incomplete line."""
         rest, self._pending, self._size = b"".join(self._pending), [], 0
         return rest
 
     def _keep(self, rest: bytes) -> list[str]:
-        """Keep an incomplete line until its end; return the lines that cannot wait any longer."""
+        """Keep an incomplete line until its end; return lines that cannot wait any longer."""
         if not rest:
             return []
         self._pending.append(rest)
@@ -102,7 +102,7 @@ class Lines:
         return lines + [line for line in _text(opened).split("\n") if line]
 
     def _split(self, whole: bytes) -> tuple[list[str], bytes]:
-        """The lines of a text that ends in a line break, and what of it is within a string that is still open."""
+        """The lines of a text that ends in a line break, and its last part if a string in it is still open."""
         text = _text(whole)
         self.plain = self.plain and is_plain(text)
         if '"' not in text:
@@ -119,7 +119,7 @@ class Lines:
                 while after < count and size <= self._most:
                     size += 1 + len(pieces[after])
                     after += 1
-                    # Each piece is read once. Another string may begin behind the end of this one.
+                    # Each piece is scanned once. Another string may begin after the end of this one.
                     if _closes(pieces[after - 1]) and _OPEN.match("\n".join(pieces[index - 1 : after])) is None:
                         break
                 else:
@@ -135,7 +135,7 @@ class Lines:
 
 
 def _closes(piece: str) -> bool:
-    """Whether an open string ends in a line of text that it goes on in."""
+    """Whether an open string ends in a line of text that continues it."""
     return '"' in piece and _CLOSES.match(piece) is not None
 
 

@@ -1,4 +1,4 @@
-"""The measurement of refused values, lines and messages."""
+"""The measurement of rejected values, lines and messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages that a gateway received, each whole in one line, as the metrics in them."""
+"""Messages received by a gateway, each in one line, converted to metrics."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from collectors.core.line_protocol import FieldValue, Metric, Series
 from collectors.messaging.parsers import Rejection, read_encoded
 from collectors.telemetry.redelivery import Delivery, Redelivery
 
-#: Refusals of values of two messages have times that differ by less than this.
+#: Maximum difference between the times of rejections in two messages.
 _SPREAD_NS = 499
 
 
 class Message(NamedTuple):
-    """A message, read.
+    """A parsed message.
 
     Args:
-        outcomes: its metrics, and a rejection for each part that is none.
-        device, topic: whose it is; the device is empty if unknown.
-        time_ns: the time of its metrics without one, the same when the message is delivered again.
-        offset_ns: moves the time of a refusal within its microsecond, so that those of two messages differ.
+        outcomes: its metrics, and a rejection for each invalid part.
+        device, topic: its origin; the device is empty if unknown.
+        time_ns: the default time of its metrics, the same for a redelivery.
+        offset_ns: shifts the time of a rejection within its microsecond, so that those of two messages differ.
     """
 
     outcomes: list[Metric | Rejection]
@@ -39,16 +39,15 @@ def read(
     redelivery: Redelivery,
     is_readable: Callable[[int], bool],
 ) -> Message | None:
-    """Read a message; None where the metric is no message.
+    """Parse a message; None if the metric is not a message.
 
     Args:
         line: with the tag ``topic`` and the payload in base64 in the field ``value``. With the fields of
-            :class:`~collectors.telemetry.redelivery.Delivery`, a message without a time is recognised when it is
-            delivered again.
-        received_ns: when it arrived.
+            :class:`~collectors.telemetry.redelivery.Delivery`, a redelivered message without a time is recognised.
+        received_ns: time of arrival.
         is_machine: whether a device may write the measurements of machines.
         redelivery: gives messages their times.
-        is_readable: whether a time is taken; a metric with another is refused at the time of its arrival.
+        is_readable: whether a time is accepted; a metric with another is rejected at the time of its arrival.
     """
     topic, value = line.series.tags.get("topic"), line.fields.get("value")
     if topic is None or not isinstance(value, str):
@@ -82,7 +81,7 @@ def read(
 def message_line(
     topic: str, payload: bytes, arrived_ns: int, tags: Mapping[str, str], delivery: Delivery | None
 ) -> Metric:
-    """A received message as :func:`read` takes it."""
+    """Encode a received message for :func:`read`."""
     fields: dict[str, FieldValue] = {"value": b2a_base64(payload, newline=False).decode("ascii")}
     if delivery is not None:
         fields.update(delivery._asdict())

@@ -1,9 +1,9 @@
-"""The way of a line: payload decoding, calibration, validation, device state.
+"""The stages of a line: payload decoding, calibration, validation, device state.
 
-Most lines are of a series that is known, have only floats, and nothing is wrong with them. They take the fast path: one
-pass over the text, and the line goes out as it came, with the calibrated fields spliced in. Whatever is unusual is left
-to the exact path, which reads the line with :mod:`collectors.core.line_protocol_parser`. Both have one outcome, which a
-property test holds them to; so the fast path may give up at any point before it has changed anything.
+Most lines belong to a known series and contain only valid floats. They take the fast path: one pass over the text, and
+the line is output unchanged except for the inserted calibrated fields. Everything else is left to the exact path, which
+parses the line with :mod:`collectors.core.line_protocol_parser`. Both give the same result, which a property test
+verifies; so the fast path may give up at any point before it has changed any state.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from collectors.telemetry.messages import Message
     from collectors.telemetry.redelivery import Redelivery
 
-#: Lines of this measurement are MQTT messages, each whole in its field ``value``.
+#: Lines of this measurement are MQTT messages, each complete in its field ``value``.
 MESSAGE = "mqtt_message"
 
-#: A device's own word on its state; it is taken into the device's state whatever measurements are validated.
+#: A device's status message; it updates the device state whatever measurements are validated.
 STATUS = "device_status"
 
 _MEASUREMENT = re.compile(r"(?:[^, \\]|\\.)*", re.DOTALL)
@@ -41,23 +41,27 @@ _HEAD = re.compile(r"(?:[^ \\]|\\.)+(?= )", re.DOTALL)
 _ESCAPED = re.compile(r"\\([, ])")
 _MASK = 2**64 - 1
 
-#: How a calibrated value is written: no calibration knows more digits, and Python finds these in a third of the time.
+#: Format of a calibrated value: no calibration is more precise, and Python formats it in a third of the time.
 SPELLING = "%.9g"
 
-#: Odd, so that no two times of a series have the same identity; the golden ratio of 64 bits.
+#: Odd, so that no two times of a series have the same identity; the golden ratio in 64 bits.
 _SPREAD = 0x9E3779B97F4A7C15
 
 
+#: Maximum error of this machine's clock before it is synchronised: ten years, in nanoseconds.
+_MAX_OWN_ERROR_NS = 3_652 * 86_400 * 1_000_000_000
+
+
 class Gateway(NamedTuple):
-    """The treatment of messages.
+    """The processing of messages.
 
     Args:
         is_machine: whether a device may write the measurements of machines.
         redelivery: gives messages their times.
-        allowance: bounds the names that a device brings.
-        flush: writes what these two remember, before lines go out.
-        close: closes the file that they are in.
-        retention_ns: how long the bucket keeps points; 0 for ever.
+        allowance: limits the names that a device adds.
+        flush: stores the state of these two before lines are sent.
+        close: closes their file.
+        retention_ns: retention of the bucket; 0 for forever.
     """
 
     is_machine: Callable[[str], bool]
@@ -69,11 +73,11 @@ class Gateway(NamedTuple):
 
 
 class Origin:
-    """The message that metrics were in.
+    """The message that contained the metrics.
 
     Args:
         message: the message.
-        tags: of the gateway, which its refusals have.
+        tags: of the gateway, for rejections.
     """
 
     __slots__ = ("_count", "message", "tags")
@@ -84,27 +88,28 @@ class Origin:
         self._count = -1
 
     def next(self) -> int:
-        """The number of the next refusal, from 0."""
+        """The number of the next rejection, from 0."""
         self._count += 1
         return self._count
 
 
 class Pipeline:
-    """Takes lines and gives lines.
+    """Processes lines.
 
     Args:
-        names: the measurements that are calibrated and validated.
+        names: the measurements to calibrate and validate.
         limit_table: the limits.
-        calibrations: gives the curves of a device.
-        tracker: keeps the state of each device, or None for none.
+        calibrations: provides the curves of a device.
+        tracker: keeps the state of each device, or None.
         rejections: receives rejected values.
-        devices: patterns of the devices that are accepted; none for every device.
-        earliest_ns: samples from before have a clock that was never set.
+        devices: patterns of accepted devices; None accepts every device.
+        earliest_ns: an earlier sample comes from a clock that was never set.
         ahead_ns: how far a sample may be ahead of this machine's clock.
-        max_series: plans that are kept.
+        max_series: maximum number of plans.
         clock_ns: wall clock, nanoseconds since 1970.
-        complain: gets one sentence per failure.
-        open_gateway: opens the parts for messages, with the first message.
+        synchronised: whether that clock is known to be correct; until then it judges no other clock.
+        complain: receives one sentence per failure.
+        open_gateway: opens the parts for messages, at the first message.
     """
 
     def __init__(
@@ -120,6 +125,7 @@ class Pipeline:
         ahead_ns: int,
         max_series: int,
         clock_ns: Callable[[], int],
+        synchronised: Callable[[], bool],
         complain: Callable[[str], None],
         open_gateway: Callable[[], Gateway],
     ) -> None:
@@ -134,18 +140,19 @@ class Pipeline:
         self._plans = Plans(max_series)
         self._rejection_cache = RejectionCache()
         self._clock_ns = clock_ns
+        self._synchronised = synchronised
         self._complain = complain
         self._open_gateway = open_gateway
         self._opened_gateway: Gateway | None = None
         self._now_ns = self._latest_ns = 0
         self._generation = 0
-        # Rules that remember nothing are the same for every series with these limits.
+        # Stateless rules are shared by all series with these limits.
         self._limits: dict[Limits, Limits] = {}
         self._shared: dict[Limits, Rule] = {}
 
     @property
     def series(self) -> int:
-        """How many series are remembered."""
+        """The number of known series."""
         return len(self._plans)
 
     @property
@@ -160,11 +167,11 @@ class Pipeline:
             self._opened_gateway.close()
 
     def tick(self) -> None:
-        """Have every series ask for its calibration again at its next line."""
+        """Make every series check its calibration at its next line."""
         self._generation += 1
 
     def run(self, lines: Sequence[str], *, plain: bool) -> list[str]:
-        """What becomes of lines.
+        """Process lines; return the resulting ones.
 
         Args:
             plain: whether all of them are plain (:func:`~collectors.telemetry.lines.is_plain`); else each is parsed.
@@ -203,9 +210,9 @@ class Pipeline:
         return out
 
     def take(self, message: Metric) -> list[str]:
-        """What becomes of a message (:func:`collectors.telemetry.messages.message_line`): points and refusals.
+        """Process a message (:func:`collectors.telemetry.messages.message_line`); return points and rejections.
 
-        The caller calls :meth:`flush` before it sends them.
+        The caller must call :meth:`flush` before it sends them.
         """
         out: list[str] = []
         self._now_ns = self._clock_ns()
@@ -230,7 +237,7 @@ class Pipeline:
             self._opened_gateway.flush()
 
     def _fast(self, plan: Plan, line: str, head: str, rest: str) -> str | None:
-        """The line that comes out; None, with nothing changed, where anything is unusual."""
+        """The resulting line; None, without any change of state, for an unusual line."""
         pairs, _, stamp = rest.partition(" ")
         if not stamp.isdigit():
             return None
@@ -287,7 +294,7 @@ class Pipeline:
         return line
 
     def exact(self, line: str, out: list[str]) -> None:
-        """The outcome of any line, by reading it fully."""
+        """Process any line by parsing it fully."""
         content = line.strip(" \t\v\f\r\n")
         if not content or content.startswith("#"):
             return
@@ -301,7 +308,7 @@ class Pipeline:
                 out.append(self._rejections.line(reasons.NOT_LINE_PROTOCOL, self._now_ns, text=content))
             return
         try:
-            # Only a string can contain a line break; it is read as its escape sequence.
+            # Only a string can contain a line break; it is represented by its escape sequence.
             metric = decode(content.replace("\r", "\\\\r").replace("\n", "\\\\n"))
         except ParseError as error:
             sentence = f"{error}"
@@ -314,7 +321,7 @@ class Pipeline:
 
     def _message(self, message: Metric, content: str, out: list[str]) -> None:
         """Process the lines of an MQTT message, and reject its errors."""
-        from collectors.telemetry.messages import read  # only for messages: it needs further libraries
+        from collectors.telemetry.messages import read  # only for messages, because it needs further libraries
 
         received = self._now_ns if message.time_ns is None else message.time_ns
         gateway = self._gateway
@@ -356,17 +363,17 @@ class Pipeline:
         time_ns: int | None = None,
         series: Series | None = None,
     ) -> None:
-        """Put out a refusal of a part of a message. It has the same time when the message is delivered again.
+        """Emit a rejection of a part of a message. A redelivery gives it the same time.
 
         Args:
             time_ns: of the sample; None for the time of the message.
-            series: of the metric; some of its tags are kept.
+            series: of the metric; some of its tags are copied.
         """
         rejections, message = self._rejections, origin.message
         number = origin.next()
         if time_ns is None:
             at_ns = message.time_ns + number
-        else:  # another nanosecond of the sample's microsecond
+        else:  # another nanosecond in the sample's microsecond
             at_ns = time_ns // 1000 * 1000 + (time_ns + message.offset_ns + number) % 1000
         out.append(
             rejections.line(
@@ -385,16 +392,16 @@ class Pipeline:
         )
 
     def _admitted(self, metric: Metric, received_ns: int, origin: Origin, out: list[str]) -> Metric | None:
-        """A device's metric without excess names; None where its time is impossible or its device unknown."""
+        """A device's metric without surplus names; None if its time is impossible or its device unknown."""
         name, device, time_ns = metric.series.measurement, metric.series.tags["device"], metric.time_ns or 0
         arrived_ns = origin.message.time_ns
         oldest_ns = arrived_ns - self._gateway.retention_ns if self._gateway.retention_ns else self._earliest_ns
         reason = sentence = ""
         if time_ns < self._earliest_ns:
             reason, sentence = reasons.CLOCK_BEHIND, f"the time is {time_ns}, before any that its clock could know"
-        elif time_ns < oldest_ns and time_ns != arrived_ns:
+        elif time_ns < oldest_ns and time_ns != arrived_ns and self._judges(arrived_ns - time_ns):
             reason, sentence = reasons.CLOCK_BEHIND, f"the time is {time_ns}, older than the retention of the bucket"
-        elif time_ns > arrived_ns + self._ahead_ns:
+        elif time_ns > arrived_ns + self._ahead_ns and self._judges(time_ns - arrived_ns):
             ahead = (time_ns - arrived_ns) / 1e9
             reason, sentence = reasons.CLOCK_AHEAD, f"the time is {time_ns}, {ahead:.0f} s ahead of its arrival"
         if reason:
@@ -436,7 +443,7 @@ class Pipeline:
 
         Args:
             content: the line of the metric, emitted unchanged if possible.
-            origin: the message that it was in.
+            origin: the message that contained it.
         """
         tags = metric.series.tags
         plan = self._plan(metric.series)
@@ -486,7 +493,7 @@ class Pipeline:
         if plan.count is not None:
             plan.count((plan.identity + time_ns * _SPREAD) & _MASK, time_ns, values)
         elif self._tracker is not None and plan.measurement == STATUS and plan.device:
-            # A word about the device, often not its own: no message of its telemetry.
+            # A status message, often sent on the device's behalf, is not telemetry.
             self._tracker.status(plan.device, values)
         if not values:
             return
@@ -496,20 +503,27 @@ class Pipeline:
             self._encode(Metric(metric.series, values, time_ns), out)
 
     def _refusal_of_all(self, plan: Plan, time_ns: int) -> tuple[str, str] | None:
-        """Why nothing of a line is taken, with a sentence; None where it is."""
+        """The reason for rejecting a whole line, with a sentence; or None."""
         if not plan.accepted:
             return reasons.UNKNOWN_DEVICE, f"{plan.device or 'no device'} is not among the devices of the settings"
         if time_ns < self._earliest_ns:
             return reasons.CLOCK_BEHIND, f"the sample's time is {time_ns}, before any that its clock could know"
-        if time_ns > self._latest_ns:
+        if time_ns > self._latest_ns and self._judges(time_ns - self._now_ns):
             ahead = (time_ns - self._now_ns) / 1e9
             return reasons.CLOCK_AHEAD, f"the sample's time is {time_ns}, {ahead:.0f} s ahead of this machine's clock"
         return None
 
+    def _judges(self, difference_ns: int) -> bool:
+        """Whether this difference from this machine's clock proves that the other clock is wrong.
+
+        A hub without a battery clock starts at the time of its shutdown, or at the date of its system.
+        """
+        return difference_ns > _MAX_OWN_ERROR_NS or self._synchronised()
+
     def _values(
         self, plan: Plan, fields: Mapping[str, FieldValue], time_ns: int
     ) -> tuple[dict[str, FieldValue], dict[str, tuple[FieldValue, str]], bool]:
-        """The values that are taken, those refused with the reason, and whether calibrated ones are among the first."""
+        """The accepted values, the rejected ones with the reason, and whether the former include calibrated ones."""
         values: dict[str, FieldValue] = {}
         refused: dict[str, tuple[FieldValue, str]] = {}
         for field, value in fields.items():

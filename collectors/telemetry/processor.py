@@ -1,4 +1,4 @@
-"""The processor as the runner knows it: bytes in and out, with its files and clocks opened here."""
+"""The processor for the runner: bytes in and out; opens its files and clocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from collectors.telemetry.lines import Lines
 from collectors.telemetry.pipeline import Gateway, Pipeline
 from collectors.telemetry.rejections import Rejections
 
-#: How often a degraded processor reads its settings again, in seconds.
+#: Seconds between attempts of a degraded processor to read its settings.
 RETRY_INTERVAL_SECONDS = 10.0
 
 _COLLECTOR = "telemetry"
@@ -28,7 +28,7 @@ class States(Protocol):
     """Keeps the state of devices, and writes it while the processor handles lines."""
 
     def tell(self) -> list[str]:
-        """Lines about the writes, few enough that no input waits for them. Writes when a write is due."""
+        """Return lines about writes, few enough not to delay input. Starts a write if one is due."""
         ...
 
     def close(self) -> list[str]:
@@ -37,14 +37,14 @@ class States(Protocol):
 
 
 class Stages(NamedTuple):
-    """The parts of a processor, made from its settings.
+    """The parts of a processor, built from its settings.
 
     Args:
         lines: splits the input into whole lines.
         pipeline: calibrates and validates them.
-        rejections: those of the pipeline.
-        states: of the devices, or None where none are kept.
-        tags: ``host`` and ``site`` of metrics that are made here.
+        rejections: the pipeline's rejections.
+        states: the device states, or None if none are kept.
+        tags: ``host`` and ``site`` for metrics created here.
     """
 
     lines: Lines
@@ -57,17 +57,18 @@ class Stages(NamedTuple):
 class Processor:
     """Sends lines through the pipeline, and adds the lines of the device states.
 
-    It is degraded while it cannot start, such as with a wrong setting: whole lines pass through unchanged, ``up`` is
+    It is degraded while it cannot start, for example with an invalid setting: whole lines pass unchanged, ``up`` is
     False, each attempt to start counts as an error, and the settings are read again every
-    :data:`RETRY_INTERVAL_SECONDS`. If the process ended instead, Telegraf would lose every line until the cure.
+    :data:`RETRY_INTERVAL_SECONDS`. If the process ended instead, Telegraf would lose every line until the fault is
+    repaired.
 
     Args:
-        open_stages: makes the stages of the settings. Raises SettingsError, Unavailable or ImportError.
+        open_stages: builds the stages from the settings. Raises SettingsError, Unavailable or ImportError.
         context: of the collector.
         timer: monotonic seconds.
 
     Raises:
-        SettingsError, Unavailable, ImportError: it cannot start, and was to run once.
+        SettingsError, Unavailable, ImportError: it cannot start a one-shot run.
     """
 
     def __init__(self, open_stages: Callable[[Context], Stages], context: Context, timer: Callable[[], float]) -> None:
@@ -99,7 +100,7 @@ class Processor:
         return self._out(self._stages, self._run(self._stages, self._stages.lines.feed(data)))
 
     def tick(self) -> tuple[bytes, int]:
-        """The lines of the device states. A degraded processor tries to start when that is due."""
+        """The lines of the device states. A degraded processor tries to start when an attempt is due."""
         if self._stages is None:
             if self._timer() < self._retry_at:
                 return b"", 0
@@ -112,7 +113,7 @@ class Processor:
         return self._out(self._stages, self._stages.states.tell() if self._stages.states is not None else [])
 
     def flush(self) -> Iterator[tuple[bytes, int]]:
-        """The rest, and the last of the device states."""
+        """The remaining lines, and the last ones of the device states."""
         if self._stages is None:
             yield _joined(self._untouched.end())
             return
@@ -121,7 +122,7 @@ class Processor:
             yield self._out(self._stages, self._close_states())
 
     def close(self) -> None:
-        """Release the stores, where :meth:`flush` did not."""
+        """Release the stores, unless :meth:`flush` did."""
         self._close_states()
         if self._stages is not None:
             self._stages.pipeline.close()
@@ -166,28 +167,29 @@ def _joined(lines: list[str]) -> tuple[bytes, int]:
 
 
 def _environment_tags(host: str) -> dict[str, str]:
-    """``host`` and ``site`` without the settings: the fault may be in their file."""
+    """``host`` and ``site`` without reading the settings, because the fault may be in their file."""
     host = os.environ.get(variable(_COLLECTOR, settings.HOST)) or host
     site = os.environ.get(variable(_COLLECTOR, settings.SITE))
     return {"host": host, "site": site} if site else {"host": host}
 
 
 def open_processor(context: Context) -> Processor:
-    """The processor. It starts degraded where a setting is wrong, unless it runs once: then it raises."""
+    """The processor. With an invalid setting it starts degraded, or raises in a one-shot run."""
     import time
 
     return Processor(open_stages, context, time.monotonic)
 
 
 def open_stages(context: Context) -> Stages:
-    """The stages of the settings.
+    """Build the stages from the settings.
 
     Raises:
-        SettingsError: a setting is wrong.
-        Unavailable: the limits cannot be read, a setting is no date, or the state cannot be kept.
+        SettingsError: a setting is invalid.
+        Unavailable: the limits cannot be read, a setting is not a date, or the state cannot be kept.
     """
     import time
 
+    from collectors.clock import own_clock
     from collectors.device_state.background import Background
     from collectors.device_state.settings import PENDING
     from collectors.device_state.tracker import open_tracker
@@ -199,7 +201,7 @@ def open_stages(context: Context) -> Stages:
     tags = {"host": values[settings.HOST] or context.host}
     if values[settings.SITE]:
         tags["site"] = values[settings.SITE] or ""
-    # Before the tracker is opened, which a wrong setting would leave open at each retry.
+    # Before the tracker is opened, because an invalid setting would leave it open at each retry.
     limit_table = LimitTable(declarations(names), _limits(values[settings.LIMITS]))
     earliest_ns = _day_ns(values[settings.EARLIEST])
     rejections = Rejections(tags, values[settings.MAX_TOPICS])
@@ -227,6 +229,7 @@ def open_stages(context: Context) -> Stages:
         ahead_ns=int(values[settings.AHEAD] * 1e9),
         max_series=values[settings.MAX_SERIES],
         clock_ns=context.clock_ns,
+        synchronised=own_clock(),
         complain=complain,
         open_gateway=lambda: _open_gateway(values, complain),
     )
@@ -235,7 +238,7 @@ def open_stages(context: Context) -> Stages:
 
 
 def _spelled(tags: Mapping[str, str], refuse: Callable[[str], None]) -> Callable[[Metric], str]:
-    """Makes lines of metrics that are made here, with the tags that Telegraf does not add to them."""
+    """A function that encodes metrics created here, with the tags that Telegraf does not add to them."""
 
     def spell(metric: Metric) -> str:
         series = Series(metric.series.measurement, {**tags, **metric.series.tags})
@@ -245,13 +248,13 @@ def _spelled(tags: Mapping[str, str], refuse: Callable[[str], None]) -> Callable
 
 
 def declarations(names: Sequence[str]) -> list[Measurement]:
-    """The declarations of these measurements; one that no collector emits has none."""
+    """The declarations of these measurements, without those that no collector declares."""
     from collectors.core.measurements import SHARED
     from collectors.core.registry import catalogue, load
 
     found = [SHARED[name] for name in sorted(set(names) & SHARED.keys())]
     wanted = set(names) - SHARED.keys()
-    # These two first: they mostly declare all that is wanted, and then no other module is imported.
+    # These two first: they usually declare all of them, and then no other module is imported.
     for name in sorted(catalogue(), key=lambda name: name not in ("sensehat", "telemetry")):
         if not wanted:
             break
@@ -264,7 +267,7 @@ def declarations(names: Sequence[str]) -> list[Measurement]:
 
 
 def _open_gateway(values: Values, complain: Callable[[str], None]) -> Gateway:
-    """The parts for messages. Most processors never see one."""
+    """The parts for messages. Most processors never receive one."""
     from fnmatch import fnmatchcase
 
     from collectors.device_state.settings import STATE

@@ -1,14 +1,14 @@
-"""The time of a message that has none: the same again when the broker delivers the message again.
+"""The time of a message without a timestamp: a redelivered message gets the same time again.
 
-The broker numbers the messages of a session (packet ids, 1 to 65,535 in a circle). It repeats an unacknowledged message
-over the next connection with the same number and the flag DUP (MQTT 5, 2.2.1 and 3.3.1.1). So a message with that flag
-whose number and content are those of a message that was received before is that message. Any other message is new,
-however equal its content.
+The broker numbers the messages of a session (packet ids, 1 to 65,535 in a circle). It redelivers an unacknowledged
+message over the next connection with the same number and the flag DUP (MQTT 5, 2.2.1 and 3.3.1.1). So a message with
+that flag whose number and content equal those of an earlier message is the same message. Any other message is new, even
+with equal content.
 
-A broker that was killed begins again with its last saved state. It repeats what waited there at that time, with the
-same numbers, and without the flag where the message had not been sent by then. Mosquitto saves its state at intervals,
-so such a message was received soon after an earlier connection began. A number that comes again among the latest
-messages shows it: without a crash it is free again after 65,535 messages.
+A killed broker restarts from its last saved state. It redelivers the messages that were queued at that time, with the
+same numbers, and without the flag if the message had not been sent by then. Mosquitto saves its state at intervals, so
+such a message was received soon after an earlier connection began. It is recognised by a number that recurs among the
+latest messages: without a crash, a number recurs only after 65,535 messages.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-#: A number is compared with those of this many messages before it. Less than half of the circle, and more than a
-#: broker has unacknowledged (10,000).
+#: A number is compared with those of this many earlier messages. Less than half of the circle, and more than a broker's
+#: maximum of unacknowledged messages (10,000).
 WINDOW = 30_000
 
-#: Received messages after which their count is saved, so that a restart does not make old messages look recent.
+#: Number of messages after which their count is saved, so that a restart does not make old messages look recent.
 _SAVE_AFTER = 5_000
 
-#: How long after its connection began a message may have been received that a killed broker repeats without the flag:
-#: twice the interval at which mosquitto/sensetig.conf saves the state.
+#: Maximum time from the start of a connection to the receipt of a message that a killed broker redelivers without the
+#: flag: twice the interval at which mosquitto/sensetig.conf saves the state.
 _SAVED_NS = 60_000_000_000
 
 
 class Delivery(NamedTuple):
-    """How the broker delivered a message.
+    """The delivery of a message by the broker.
 
     Args:
         packet: number of the message in the session.
         repeated: the flag DUP.
-        connected_ns: when this connection to the broker began.
-        resumed: the broker had the session already; False means that its numbers begin again.
+        connected_ns: start of this connection to the broker.
+        resumed: whether the broker resumed the session; False means that the numbers restart.
     """
 
     packet: int
@@ -45,14 +45,14 @@ class Delivery(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """A message without a time that was received.
+    """A received message without a time.
 
     Args:
         packet: its number in the session.
-        order: how many messages had been received then, itself included.
+        order: number of messages received so far, including this one.
         identity: 63 bits of its topic and its payload.
-        time_ns: the time that it was given.
-        connected_ns: when the connection began over which it arrived.
+        time_ns: its assigned time.
+        connected_ns: start of the connection over which it arrived.
     """
 
     packet: int
@@ -63,22 +63,22 @@ class Sent(NamedTuple):
 
 
 class Journal(Protocol):
-    """Keeps the messages over restarts."""
+    """Stores the messages across restarts."""
 
     def messages(self) -> Iterable[Sent]:
         """The latest message of each number."""
         ...
 
     def received(self) -> int:
-        """The count of received messages that was saved last."""
+        """The last saved count of received messages."""
         ...
 
     def put(self, message: Sent) -> None:
-        """Keep a message in the place of the earlier one with its number."""
+        """Store a message, replacing the earlier one with its number."""
         ...
 
     def save(self, count: int) -> None:
-        """Keep the count of received messages."""
+        """Store the count of received messages."""
         ...
 
     def clear(self) -> None:
@@ -87,10 +87,10 @@ class Journal(Protocol):
 
 
 class Redelivery:
-    """Gives messages their times.
+    """Assigns times to messages.
 
     Args:
-        journal: keeps the messages over restarts; None for none.
+        journal: stores the messages across restarts; or None.
     """
 
     def __init__(self, journal: Journal | None = None) -> None:
@@ -101,7 +101,7 @@ class Redelivery:
         self._connected_ns = 0
 
     def receive(self, delivery: Delivery) -> None:
-        """Count a message; each message that the broker delivers, in its order."""
+        """Count a message; called for each message from the broker, in order."""
         if delivery.connected_ns != self._connected_ns:
             self._connected_ns = delivery.connected_ns
             if not delivery.resumed:
@@ -114,12 +114,12 @@ class Redelivery:
             self._journal.save(self._count)
 
     def time(self, delivery: Delivery, identity: int, arrived_ns: int) -> int:
-        """The time of the message that was received last.
+        """The time of the latest message.
 
         Args:
             delivery: how it was delivered.
             identity: 63 bits of its topic and its payload.
-            arrived_ns: when it arrived.
+            arrived_ns: time of its arrival.
         """
         before = self._sent.get(delivery.packet)
         time_ns = arrived_ns

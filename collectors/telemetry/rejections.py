@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from collectors.core.line_protocol import FieldValue, Metric, Series, encode
 from collectors.telemetry.measurements import REJECTED
 
-#: Tags that the point takes over from the rejected line, in addition to the device.
+#: Tags that the point copies from the rejected line, in addition to the device.
 _KEPT_TAGS = ("host", "site", "simulated", "replayed")
 
 #: Maximum length of a text.
 _MAX_TEXT = 200
 
-#: Rejected readings that are remembered.
+#: Maximum number of remembered rejections.
 _MAX_CACHED = 8192
 
-#: Points whose times are remembered, so that each point of a series has a different time.
+#: Maximum number of points whose times are remembered, so that each point of a series has a different time.
 _MAX_TIMES = 8192
 
 
-#: Names that one device may have of the bound for all, so that it leaves some to the others.
+#: Maximum number of names per device within the total limit, so that other devices get some.
 _MAX_OF_ONE = 16
 
 
@@ -36,7 +36,7 @@ class NameLimit:
         """The name itself, or ``other``.
 
         Args:
-            device: whose name it is, where it is one of a device.
+            device: the device whose name it is, if any.
         """
         if text not in self._known:
             if len(self._known) >= self._most or (device and self._of.get(device, 0) >= _MAX_OF_ONE):
@@ -48,7 +48,7 @@ class NameLimit:
 
 
 class RejectionCache:
-    """Remembers why a reading was rejected because of earlier ones, so that a redelivered reading is rejected again.
+    """Remembers rejections that depend on earlier readings, so that a redelivered reading is rejected again.
 
     By then the earlier readings may be forgotten. Some thousands of the latest rejections are kept.
     """
@@ -58,7 +58,7 @@ class RejectionCache:
         self._before: dict[tuple[int, str, int], tuple[FieldValue, str]] = {}
 
     def keep(self, place: tuple[int, str, int], value: FieldValue, reason: str) -> None:
-        """Remember a rejection.
+        """Store a rejection.
 
         Args:
             place: the identity of the series, the field, and the time.
@@ -68,20 +68,20 @@ class RejectionCache:
         self._known[place] = value, reason
 
     def get(self, place: tuple[int, str, int], value: FieldValue) -> str | None:
-        """Why this value was rejected; None if it was not, or no longer known."""
+        """The reason why this value was rejected; None if it was not, or is no longer known."""
         known, reason = self._known.get(place) or self._before.get(place) or (None, None)
         return reason if known == value else None
 
 
 class Rejections:
-    """Makes a line of each rejection, and counts them.
+    """Creates a line for each rejection, and counts them.
 
     InfluxDB merges points of a series with the same time, which would lose a count, so the second one gets the next
     free nanosecond.
 
     Args:
         tags: default ``host`` and ``site``.
-        max_names: limit of distinct topics, of measurements of refused messages, and of distinct unknown devices.
+        max_names: limit of distinct topics, of measurements of rejected messages, and of distinct unknown devices.
     """
 
     def __init__(self, tags: Mapping[str, str], max_names: int) -> None:
@@ -108,14 +108,14 @@ class Rejections:
         count: int = 1,
         exact: bool = False,
     ) -> str:
-        """One line of line protocol.
+        """One line for one or more rejections.
 
         Args:
             tags: tags of the rejected line; some are copied.
             value: the rejected value, stored as a number or a text.
             text: one sentence.
-            count: how many were refused.
-            exact: the time is that of this refusal alone, and the same when it comes again.
+            count: number of rejected values.
+            exact: whether the time is unique to this rejection, and the same for a redelivery.
         """
         self.count += count
         own = {name: tags[name] for name in _KEPT_TAGS if name in tags} if tags else {}

@@ -1,4 +1,4 @@
-"""State of each series, within a bound: its rules, its calibration and its device's state."""
+"""State of each series, within a limit: its rules, its calibration and its device's state."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collectors.core.line_protocol import MAX_TIME_NS, MIN_TIME_NS, FieldValue
 from collectors.telemetry.calibration import Curve
 from collectors.telemetry.validation import Rule
 
-#: Takes a message: its identity, its time, and its values that were taken. See the device of the tracker.
+#: Receives a message: its identity, its time, and its accepted values. See the device of the tracker.
 Count = Callable[[int, int, Mapping[str, FieldValue]], object]
 
-#: More fields than a series ever has; beyond, the rules are recreated without their history.
+#: More fields than a series ever has; above this, the rules are recreated without their history.
 _MAX_RULES = 256
 
 
 class Calibrations(Protocol):
-    """Gives the curves of a device."""
+    """Provides the curves of a device."""
 
     def of(self, device: str, /) -> tuple[Curve, ...]: ...
 
@@ -38,7 +38,7 @@ class Tracker(Protocol):
 
 
 class Step(NamedTuple):
-    """A curve as the pipeline uses it.
+    """A curve in the form for the pipeline.
 
     Args:
         text: the output field in a line, from the comma to its value.
@@ -78,16 +78,16 @@ class Plan:
         self.accepted = True
         self.count: Count | None = None
         self.rules: dict[str, Rule] = {}
-        #: Curves of the device as they were last asked for, to notice when they are others.
+        #: Curves of the device at the last check, to detect a change.
         self.curves: tuple[Curve, ...] = ()
-        #: The steps hold for samples from the first of these times on, and before the second.
+        #: The steps are valid for samples from the first of these times on, and before the second.
         self.steps: tuple[Step, ...] = ()
         self.from_ns = self.until_ns = MIN_TIME_NS
-        #: The generation of the calibrations that the curves are from.
+        #: The generation of the calibrations that the curves come from.
         self.generation = -1
 
     def add_rule(self, field: str, rule: Rule) -> None:
-        """Keep a rule for a field."""
+        """Store a rule for a field."""
         if len(self.rules) >= _MAX_RULES:
             self.rules.clear()
         self.rules[field] = rule
@@ -101,7 +101,7 @@ class Plan:
             self.from_ns = self.until_ns = MIN_TIME_NS
 
     def choose(self, time_ns: int, make: Callable[[Curve], Step]) -> None:
-        """Make the steps those that hold at a time, unless they are."""
+        """Select the steps that are valid at a time, unless they already are."""
         if self.from_ns <= time_ns < self.until_ns:
             return
         from_ns, until_ns = MIN_TIME_NS, MAX_TIME_NS + 1
@@ -120,17 +120,17 @@ class Plan:
 
 
 class Plans:
-    """The plans by the head of their lines, the most of them that are in use.
+    """Plans by the head of their lines, limited to the most recently used.
 
-    A known plan costs one lookup in :attr:`newest`. When that is full, it becomes the older generation, from which
-    plans return when they are used again; so the removed plans are among the least recently used.
+    A known plan costs one lookup in :attr:`newest`. When that is full, it becomes the older generation; plans that are
+    used again return from there, so the removed plans are among the least recently used.
 
     Args:
-        most: plans that are kept.
+        most: number of plans to keep.
     """
 
     def __init__(self, most: int) -> None:
-        #: Never another object, so that a loop may hold on to it.
+        #: Always the same object, so that a loop may hold a reference.
         self.newest: dict[str, Plan] = {}
         self._half = max(1, most // 2)
         self._aside: dict[str, Plan] = {}
@@ -139,7 +139,7 @@ class Plans:
         return len(self.newest) + len(self._aside)
 
     def find(self, head: str) -> Plan | None:
-        """The plan of a head, or None where there is none."""
+        """The plan of a head, or None if there is none."""
         plan = self.newest.get(head)
         if plan is None:
             plan = self._aside.pop(head, None)
@@ -148,7 +148,7 @@ class Plans:
         return plan
 
     def keep(self, head: str, plan: Plan) -> None:
-        """Keep a plan."""
+        """Store a plan."""
         if len(self.newest) >= self._half:
             self._aside = self.newest.copy()
             self.newest.clear()

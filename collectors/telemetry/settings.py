@@ -22,7 +22,12 @@ DEVICES = Setting(
 )
 EARLIEST = Setting("earliest", str, "2010-01-01", "Samples from before this day come from a clock that was never set.")
 AHEAD = Setting(
-    "ahead_seconds", float, 600.0, "How far a device's clock may be ahead of this machine's.", low=0, high=10**9
+    "ahead_seconds",
+    float,
+    600.0,
+    "How far a device's clock may be ahead of this machine's, once that is synchronised.",
+    low=0,
+    high=10**9,
 )
 MAX_SERIES = Setting(
     "most_series", int, 50_000, "Series that are remembered; the one unseen for the longest goes first.", low=2

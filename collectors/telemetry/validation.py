@@ -1,4 +1,4 @@
-"""Whether a reading is taken: its kind, its range, and what its readings before say of it."""
+"""The validation of a reading: its kind, its range, and its plausibility given the earlier readings."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _NAN = float("nan")
 class Rule:
     """The limits of one field of one series, with the state of its readings.
 
-    The pipeline's fast path reads and writes these attributes itself, exactly as :meth:`judge` does in its
-    commonest case; a property test holds the two together.
+    The pipeline's fast path reads and writes these attributes itself, exactly as :meth:`judge` does in the most common
+    case; a property test verifies that both agree.
     """
 
     __slots__ = (
@@ -37,7 +37,7 @@ class Rule:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        # A field of another kind than float is none that the fast path may take: no float is within these.
+        # The fast path must not accept a field of a kind other than float: no float is within these.
         numeric = limits.kind in (None, float)
         self.low = limits.low if numeric else float("inf")
         self.high = limits.high if numeric else float("-inf")
@@ -54,10 +54,10 @@ class Rule:
         self.pending = 0
 
     def convert(self, value: FieldValue) -> FieldValue | None:
-        """The value as its declared kind where that loses nothing; None for a value of a wrong kind.
+        """Convert the value to its declared kind if that is lossless; None for a value of another kind.
 
-        JSON knows one kind of number, and many a device writes 21 for 21.0: a whole number is the float it spells, and
-        the other way round.
+        JSON has one kind of number, and many devices write 21 for 21.0: an integer is accepted as the equal float, and
+        vice versa.
         """
         kind = self.limits.kind
         if kind is None or type(value) is kind:
@@ -69,11 +69,11 @@ class Rule:
         return None
 
     def is_late(self, time_ns: int) -> bool:
-        """Whether there has been a reading of this time or a later one: from a batch out of order, or one twice."""
+        """Whether there was a reading with this time or a later one: an unordered batch, or a repetition."""
         return bool(self.same) and time_ns <= (self.candidate_ns if self.pending else self.at_ns)
 
     def check(self, value: FieldValue, time_ns: int) -> str | None:
-        """Why a reading is refused, or None when it is taken."""
+        """The reason for rejecting a reading, or None to accept it."""
         if isinstance(value, (bool, str)):
             return None
         if not self.limits.low <= value <= self.limits.high:
@@ -83,9 +83,9 @@ class Rule:
         return self._place(float(value), time_ns) if self.is_late(time_ns) else self._compare(float(value), time_ns)
 
     def _place(self, value: float, time_ns: int) -> str | None:
-        """Hold a late reading against the one before it. It neither agrees with any, nor counts as one more.
+        """Compare a late reading with the one before it. It counts neither as agreeing nor as a further reading.
 
-        Where the reading before it is no longer known, only its range is.
+        If the reading before it is no longer known, only its range is checked.
         """
         if time_ns < self.at_ns:
             return None
@@ -108,7 +108,7 @@ class Rule:
         return None
 
     def _is_stuck(self, value: float) -> bool:
-        # At the end of its range a sensor rests for hours: 100 % of humidity is fog.
+        # At the end of its range a sensor rests for hours: 100 % humidity is fog.
         return self.same >= self.stuck_after and self.low < value < self.high
 
     def _is_reached(self, value: float, before: float, elapsed_ns: int) -> bool:
@@ -124,13 +124,13 @@ def withdraw(
     """Also reject values that were computed from rejected ones, transitively.
 
     Args:
-        values: those taken so far; what goes is taken out.
-        refused: value and reason by field; what goes is put in, unless it never was in the line.
-        computed: the calibrated fields that were added, each with its source.
+        values: the accepted values so far; rejected ones are removed.
+        refused: value and reason by field; rejected values are added, unless they were not in the line.
+        computed: the added calibrated fields, each with its source.
         sources: the fields that a declared field is computed from.
     """
     for output, source in computed.items():
-        # It was never in the line: the rejection of its source covers it.
+        # It was not in the line: the rejection of its source covers it.
         if source in refused:
             values.pop(output, None)
             refused.pop(output, None)

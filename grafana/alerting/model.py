@@ -14,6 +14,9 @@ CRITICAL, WARNING, INFO = "critical", "warning", "info"
 #: The dashboard with a panel for each runbook.
 RUNBOOKS = "runbooks"
 
+#: The page with a section for each rule; on a hub, the playbook replaces it by its address on the documentation site.
+DOCUMENT = "docs/how-to/runbooks.md"
+
 #: The folder in Grafana that shows the rules.
 FOLDER_TITLE = "SenseTIG"
 
@@ -121,7 +124,8 @@ def provisioned(rule: Rule, panel_of: PanelOf) -> dict[str, Any]:
         "annotations": {
             "summary": _filled(rule.summary, rule),
             "description": f"{_filled(rule.meaning, rule)}\nDashboard: {{{{ externalURL }}}}{dashboard}\n"
-            f"Runbook: {{{{ externalURL }}}}{runbook}",
+            f"Runbook: {{{{ externalURL }}}}{runbook}\n"
+            f"Documentation: {DOCUMENT}#{rule.key}",
             "dashboard_url": f"/{dashboard}",
             "runbook_url": f"/{runbook}",
         },

@@ -1,7 +1,7 @@
 """Rules at points in time: each label set's state, and when it fired.
 
-This is what Grafana does with the same rule: its queries over the range before each evaluation, its expressions over
-their answers, and an alert that fires once its condition has held for as long as the rule says.
+Grafana does the same with a rule: its queries over the range before each evaluation, its expressions over their
+results, and an alert that fires once its condition has held for the rule's pending period.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sensetig.alerts.rules import Query, Rule
 #: Maximum number of queries per request.
 _AT_ONCE = 100
 
-#: Seconds: what looks back farther is no matter of windows that follow each other.
+#: Seconds; a query with a longer range is not split into consecutive windows.
 _MAX_WINDOW_SECONDS = 7200
 
 
@@ -31,7 +31,7 @@ class Answered(Protocol):
     def rows(self) -> Sequence[Sequence[object]]: ...
 
 
-#: Asks queries of a bucket: for each the series that it gives.
+#: Runs queries on a bucket: the series of each.
 Ask = Callable[[Sequence[str], str], Sequence[Sequence[Answered]]]
 
 #: The labels of a series, sorted.
@@ -42,7 +42,7 @@ Outcome = dict[Labels, bool | None]
 
 
 class Fired(NamedTuple):
-    """An alert: from the first evaluation at which its condition held; fired once that had lasted; to the last one."""
+    """An alert: first evaluation with its condition true, time of firing, last evaluation with its condition true."""
 
     labels: Labels
     begin_ms: int
@@ -51,16 +51,16 @@ class Fired(NamedTuple):
 
 
 def outcomes(ask: Ask, rule: Rule, times_ms: Sequence[int], device: str | None = None) -> list[Outcome]:
-    """What the rule says at each of these times, the earliest first.
+    """Evaluate the rule at each of these times, earliest first.
 
     Args:
-        ask: asks InfluxDB; what it raises is passed on.
-        rule: one that can be read.
-        times_ms: when it is evaluated.
-        device: only this device's series are of interest; others may be left out, which is quicker.
+        ask: queries InfluxDB; its exceptions are passed on.
+        rule: one that can be evaluated here.
+        times_ms: the times of evaluation.
+        device: evaluate only this device's series; the result may omit the others, which is faster.
 
     Raises:
-        ValueError: the rule has something that is not known here.
+        ValueError: the rule uses a feature that is not supported here.
     """
     if rule.unread:
         raise ValueError(rule.unread)
@@ -75,15 +75,15 @@ def outcomes(ask: Ask, rule: Rule, times_ms: Sequence[int], device: str | None =
 def at_windows(
     ask: Ask, rule: Rule, begin_ms: int, end_ms: int, device: str | None = None
 ) -> dict[int, Outcome] | None:
-    """What the rule says at the end of each of the windows that follow each other in a period, asked all at once.
+    """Evaluate the rule at the end of each of the consecutive windows in a period, in one query.
 
-    No point of the period is left out so, and it costs one query instead of one for each window.
+    This covers every point of the period, and replaces one query per window.
 
     Returns:
-        Each window's end, in milliseconds, and the outcome; None for a rule whose query cannot be asked so.
+        Each window's end, in milliseconds, and the outcome; None if the rule's query cannot be grouped by window.
 
     Raises:
-        ValueError: the rule has something that is not known here.
+        ValueError: the rule uses a feature that is not supported here.
     """
     if rule.unread:
         raise ValueError(rule.unread)
@@ -105,7 +105,7 @@ def at_windows(
 
 
 class _Window(NamedTuple):
-    """What a series says of one window."""
+    """The result of a series for one window."""
 
     tags: dict[str, str]
     columns: list[str]
@@ -113,10 +113,10 @@ class _Window(NamedTuple):
 
 
 def _by_windows(step: Query) -> tuple[Query, int] | None:
-    """The query by windows as long as it looks back, and that length in seconds; None where that is another question.
+    """The query grouped by windows of its range, and the range in seconds; None if it cannot be grouped.
 
-    A query that looks back over two lengths, or from point to point, is one. That is not so where all that looks back
-    farther only says 0: that there is such a device.
+    A query over two ranges, or from point to point, cannot. An exception is a longer range that only adds a 0 to show
+    that the device exists.
     """
     looks = set(re.findall(r"\btime > now\(\) - (\d+)s AND ", step.query))
     parts = re.findall(r'SELECT ((?:(?!SELECT).)*?) AS "value" FROM "\w+" WHERE (.*?) GROUP BY', step.query)
@@ -132,7 +132,7 @@ def _by_windows(step: Query) -> tuple[Query, int] | None:
     if seconds > _MAX_WINDOW_SECONDS:
         return None
     query = re.sub(r"\btime > now\(\) - \d+s AND ", "", step.query)
-    # A point of the moment of an evaluation is in it; hence the millisecond.
+    # A point at the very time of an evaluation is included; hence the millisecond.
     query = re.sub(r'GROUP BY ((?:"\w+"(?:, )?)+)', rf"GROUP BY time({seconds}s, 1ms), \1 fill(none)", query)
     return step._replace(query=query), seconds
 
@@ -150,7 +150,7 @@ def filled(step: Query, time_ms: int, device: str | None = None) -> str:
 
 
 def _of_device(query: str, device: str) -> str:
-    """The query narrowed to a device where it reads points, if it tells devices apart."""
+    """Restrict the query to one device wherever it reads points, if its results are grouped by device."""
     tags = [tag for tag in ("host", "device") if re.search(rf'GROUP BY[^()]*"{tag}"', query)]
     if not tags:
         return query
@@ -165,7 +165,7 @@ def _of_device(query: str, device: str) -> str:
 
 
 def _source(before: str) -> str:
-    """The sign that a condition's source begins with: a bracket where it reads what another query gives."""
+    """The first character of a condition's source: a bracket for a subquery."""
     depth = 0
     for match in reversed(list(re.finditer(r"[()]|\bFROM\s+(\S)", before, re.IGNORECASE))):
         if match[0] == ")":
@@ -190,14 +190,14 @@ def _outcome(rule: Rule, answer: Sequence[Answered]) -> Outcome:
 
 
 def _number(cell: object) -> float | None:
-    """The number in a cell; None where there is none, or one that is not finite."""
+    """The number in a cell; None if there is none, or one that is not finite."""
     return float(cell) if isinstance(cell, bool | int | float) and math.isfinite(cell) else None
 
 
 def firing(rule: Rule, times_ms: Sequence[int], found: Sequence[Outcome]) -> list[Fired]:
-    """The alerts among outcomes: conditions that held for as long as the rule says, by label set.
+    """The alerts in a series of outcomes: conditions that held for the rule's pending period, by label set.
 
-    An alert ends where its label set is gone or has no number.
+    An alert ends when its label set disappears or has no number.
     """
     alerts: list[Fired] = []
     for labels in dict.fromkeys(labels for outcome in found for labels in outcome):

@@ -1,4 +1,4 @@
-"""Grafana's alert rules as its provisioning files have them."""
+"""Read Grafana's alert rules from their provisioning files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sensetig.errors import OperatorError
 
-#: The provisioned InfluxQL datasources, and the bucket behind each.
+#: The provisioned InfluxQL datasources -> their buckets.
 BUCKETS = {"sensetig-influxql": "raw", "sensetig-influxql-hourly": "hourly"}
 
 _EXPRESSIONS = ("__expr__", "-100")
@@ -26,7 +26,7 @@ COMPARISONS: dict[str, Callable[[float, Sequence[float]], bool]] = {
 
 
 class RuleError(OperatorError):
-    """A file of rules that cannot be read; the text is one sentence."""
+    """A file of rules cannot be read; the message is one sentence."""
 
 
 class Query(NamedTuple):
@@ -69,13 +69,13 @@ class Rule(NamedTuple):
 
     @property
     def window_seconds(self) -> float:
-        """The shortest time that it looks back, in the query or in a part of it."""
+        """The shortest range in the query or in a part of it, in seconds."""
         parts = [seconds(part) for part in re.findall(r"now\(\) - (\w+)", self.query.query)]
         return min([self.query.begin_seconds, *parts])
 
 
 def read(folder: Path) -> list[Rule]:
-    """The rules of a folder's files, in the order of their names; none where there are none. Raises RuleError."""
+    """The rules of a folder's files, in the order of their names; none if there are none. Raises RuleError."""
     import yaml
 
     rules: list[Rule] = []
@@ -128,12 +128,12 @@ _NO_QUERY, _NEVER = Query("", "raw", 60.0, 0.0, 1000), Compare("gt", (float("inf
 
 
 def _single(text: object) -> str:
-    """A dollar is written twice in provisioning files, where a single one is a variable of the environment."""
+    """A dollar sign is doubled in provisioning files, where a single one begins an environment variable."""
     return str(text).replace("$$", "$")
 
 
 def _steps(rule: Mapping[str, Any]) -> tuple[Query, Compare]:
-    """The query and the threshold. Raises ValueError, with the reason, for a rule of another shape."""
+    """The query and the threshold. Raises ValueError, with the reason, for a rule of another form."""
     if rule.get("keep_firing_for"):
         raise ValueError("it keeps firing after its condition has ended")
     steps = list(rule.get("data") or [])
@@ -164,7 +164,7 @@ def _query(step: Mapping[str, Any]) -> Query:
         raise ValueError(f"it asks the datasource {step.get('datasourceUid')!r}")
     spread = step.get("relativeTimeRange") or {}
     begin, end = float(spread.get("from", 600)), float(spread.get("to", 0))
-    # As many points as the range holds, at no shorter distance than requested.
+    # As many points as fit into the range at the requested minimum interval.
     points = int(model.get("maxDataPoints") or 43_200)
     interval = max(int(model.get("intervalMs") or 1000), int((begin - end) * 1000 / points))
     return Query(_single(model["query"]), bucket, begin, end, interval)

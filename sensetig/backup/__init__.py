@@ -1,1 +1,1 @@
-"""Backups of a hub: InfluxDB with all its data and tokens, settings and secrets, Grafana, the state of devices."""
+"""Backups of a hub: InfluxDB with all data and tokens, settings and secrets, Grafana, and the state of devices."""

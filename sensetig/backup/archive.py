@@ -1,7 +1,7 @@
 """The file of a backup: a tar archive whose last member lists the other members and their digests.
 
-It is written under a temporary name and renamed when it is complete and on the disk. It holds secrets, so only its
-owner may read it from its first byte on.
+It is written under a temporary name, and renamed once it is complete and on disk. It contains secrets, so from the
+first byte on only its owner may read it.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from sensetig.errors import BackupError
 #: The member that lists the others, as `sha256sum` does; without it, an archive is not complete.
 SUMS = "SHA256SUMS"
 
-#: Bounds of memory: the number of members, and the sizes of those that are read as a whole.
+#: Memory limits: the number of members, and the size of members that are read as a whole.
 MAX_MEMBERS = 100_000
 MAX_SUMS_BYTES = 32 << 20
 _MAX_BYTES = {SUMS: MAX_SUMS_BYTES, "backup.json": 64 << 10, "settings/tokens/operator.token": 64 << 10}
 
-#: The names of a backup's members, and parts of a path that lead out of a folder or nowhere. sha256sum's list has a
-#: line for each, so that no name has a line break.
+#: Valid names of members, and path components that would leave the folder. The list in sha256sum's format has one line
+#: per name, so names contain no line breaks.
 _NAMES = re.compile(
     r"SHA256SUMS|backup\.json|influxdb/(?:kv|sql|shards/[0-9]{1,19}\.gz)|grafana\.db|device-state\.db"
     r"|(?:settings|media)/[^\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]+"
 )
 _ELSEWHERE = frozenset(("", ".", ".."))
-#: Characters of a name, and bytes of a part of it: what a Linux file system can hold.
+#: Characters in a name, and bytes in a component of it, up to the limits of a Linux file system.
 _MAX_NAME, _MAX_PART = 2048, 255
 
 _NAME, _TIME, _CHUNK = "sensetig-{host}-{time}.tar", "%Y%m%dT%H%M%SZ", 1 << 20
 
 
 def file_name(host: str, time: datetime) -> str:
-    """The file of that machine's backup of that time."""
+    """The file name of a machine's backup at this time."""
     return _NAME.format(host=host, time=f"{time.astimezone(UTC):{_TIME}}")
 
 
 def file_time(name: str, host: str) -> datetime | None:
-    """When that machine's backup was made; None for a file that is none."""
+    """The time of a machine's backup; None for any other file name."""
     for end in (".tar", ".tar.gpg"):
         start = f"sensetig-{host}-"
         if name.startswith(start) and name.endswith(end):
@@ -64,9 +64,9 @@ class _Guarded:
     """A writer that stops before too little of the disk stays free.
 
     Args:
-        target: where to: the file, or a pipe to what writes the file.
+        target: the output: the file, or a pipe to the program that writes the file.
         descriptor: of the file.
-        free_bytes: so much stays free.
+        free_bytes: disk space to leave free, in bytes.
     """
 
     def __init__(self, target: IO[bytes], descriptor: int, free_bytes: int) -> None:
@@ -81,7 +81,7 @@ class _Guarded:
 
 
 def check_room(where: int | Path, free_bytes: int) -> None:
-    """Raise BackupError where less is free."""
+    """Raise BackupError if less is free."""
     found = os.statvfs(where)
     free = found.f_bavail * found.f_frsize
     if free < free_bytes:
@@ -92,22 +92,22 @@ def check_room(where: int | Path, free_bytes: int) -> None:
 
 
 class Writer:
-    """Puts members into an archive, and counts their digests."""
+    """Adds members to an archive, and computes their digests."""
 
     def __init__(self, tar: tarfile.TarFile) -> None:
         self._tar = tar
         self._sums: list[str] = []
 
     def text(self, name: str, data: bytes, time: float) -> None:
-        """A member from memory."""
+        """Add a member from memory."""
         info = tarfile.TarInfo(name)
         info.size, info.mode, info.mtime = len(data), 0o600, int(time)
         self._add(info, io.BytesIO(data))
 
     def file(self, name: str, path: Path, *, copy_of: Path | None = None) -> None:
-        """A file of the machine, with its owner and mode; of a copy those of what it was made from.
+        """Add a file of the machine with its owner and mode, or those of the original if *copy_of* names one.
 
-        One that is gone meanwhile is left out.
+        A file that has been removed in the meantime is left out.
         """
         try:
             with path.open("rb") as file:
@@ -122,7 +122,7 @@ class Writer:
             raise BackupError(f"{path} cannot be read: {error.strerror}; run this as root") from None
 
     def opened(self, name: str, file: IO[bytes], time: float) -> None:
-        """An open file from its beginning."""
+        """Add an open file from its beginning."""
         info = tarfile.TarInfo(name)
         info.size, info.mode, info.mtime = file.seek(0, os.SEEK_END), 0o600, int(time)
         file.seek(0)
@@ -137,7 +137,7 @@ class Writer:
         self._sums.append(f"{digest.value}  {info.name}\n")
 
     def finish(self, time: float) -> None:
-        """The list of all, which makes it complete."""
+        """Add the list of all members, which completes the archive."""
         data = "".join(self._sums).encode()
         info = tarfile.TarInfo(SUMS)
         info.size, info.mode, info.mtime = len(data), 0o600, int(time)
@@ -145,7 +145,7 @@ class Writer:
 
 
 class _Digest:
-    """A file that is read once, and its digest."""
+    """A file that is read once while its digest is computed."""
 
     def __init__(self, file: Any) -> None:
         self._file, self._hash = file, hashlib.sha256()
@@ -162,13 +162,13 @@ class _Digest:
 
 @contextmanager
 def written(path: Path, time: float, *, free_bytes: int, encrypt_to: Path | None) -> Iterator[Writer]:
-    """A new archive; complete at *path* afterwards, or not there at all.
+    """Write a new archive; *path* exists afterwards only if the archive is complete.
 
     Args:
         path: its file.
         time: of the backup.
-        free_bytes: so much of the disk stays free.
-        encrypt_to: an OpenPGP certificate; the archive can then be read with its secret key alone.
+        free_bytes: disk space to leave free, in bytes.
+        encrypt_to: an OpenPGP certificate; only its secret key can then decrypt the archive.
     """
     with (
         AtomicFile(path) as file,
@@ -190,7 +190,7 @@ def _plain(file: IO[bytes]) -> Iterator[IO[bytes]]:
 def _encrypted(file: IO[bytes], certificate: Path) -> Iterator[IO[bytes]]:
     import tempfile
 
-    # GnuPG wants a home, and no key is in it: who encrypts cannot decrypt.
+    # GnuPG needs a home folder; it contains no key, so this machine cannot decrypt.
     with tempfile.TemporaryDirectory(prefix="sensetig-gpg-") as home:
         try:
             process = subprocess.Popen(
@@ -205,7 +205,7 @@ def _encrypted(file: IO[bytes], certificate: Path) -> Iterator[IO[bytes]]:
         assert process.stdin is not None
         assert process.stderr is not None
         try:
-            # Where it has ended before its time, it says itself why.
+            # A GnuPG that ended early has printed the reason.
             with suppress(BrokenPipeError):
                 yield process.stdin
             with suppress(BrokenPipeError):
@@ -223,7 +223,7 @@ def _encrypted(file: IO[bytes], certificate: Path) -> Iterator[IO[bytes]]:
 
 
 class _BoundedReader:
-    """A file from which no more than a chunk is read at a time: tarfile reads a header of any size into memory."""
+    """A file that is read one chunk at a time at most: tarfile reads a header of any size into memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -237,7 +237,7 @@ class _BoundedReader:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tarfile.TarFile]:
-    """An archive to read. Its members come in their order, and none stays in memory."""
+    """Open an archive for reading. Its members come in order, and are not kept in memory."""
     with path.open("rb") as file:
         bounded: Any = _BoundedReader(file)
         with tarfile.open(fileobj=bounded, mode="r:") as tar:
@@ -245,11 +245,11 @@ def opened(path: Path) -> Iterator[tarfile.TarFile]:
 
 
 def verify(path: Path) -> frozenset[str]:
-    """Read the whole of an archive before anything of it is used.
+    """Read a whole archive before any of it is used.
 
-    Returns the names of its members. Raises BackupError where it is not complete, not as it was written, or has a
-    member that no backup has: one that its list does not name, that occurs twice, that is no file, that has a special
-    mode, or that leads elsewhere.
+    Returns the names of its members. Raises BackupError if it is incomplete, modified, or has an invalid member: one
+    that its list does not name, that occurs twice, that is not a regular file, that has a special mode, or whose path
+    leads elsewhere.
     """
     if path.suffix == ".gpg":
         raise BackupError(
@@ -300,7 +300,7 @@ def _parents(name: str) -> Iterator[str]:
 
 
 def _check(member: tarfile.TarInfo, path: Path, room: int) -> None:
-    """Raise BackupError for a member that no backup has."""
+    """Raise BackupError for an invalid member."""
     name = shown(member.name)
     if not member.isreg() or member.issparse():
         raise BackupError(f"{path} is no backup: {name} in it is no file")
@@ -314,7 +314,7 @@ def _check(member: tarfile.TarInfo, path: Path, room: int) -> None:
 
 
 def _compare(path: Path, found: dict[str, str], sums: str) -> None:
-    """Raise BackupError unless the list names exactly the members that were found, each with its digest."""
+    """Raise BackupError unless the list names exactly these members with these digests."""
     listed = set()
     for line in sums.splitlines():
         digest, _, name = line.partition("  ")
@@ -326,7 +326,7 @@ def _compare(path: Path, found: dict[str, str], sums: str) -> None:
 
 
 def is_name(name: str) -> bool:
-    """Whether a backup may have a member of this name."""
+    """Whether this is a valid name of a member."""
     parts = name.split("/")
     return (
         len(name) <= _MAX_NAME

@@ -1,4 +1,4 @@
-"""A copy of an SQLite database that is in use, and one put in its place."""
+"""Copy an SQLite database that is in use, and replace one."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from sensetig.errors import BackupError
 
-#: How often a copy is tried while the database is written to.
+#: Number of attempts to copy a database that is being written to.
 _TRIES = 20
 
 
 class _Moved(Exception):
-    """The database was written to while it was copied."""
+    """The database changed while it was being copied."""
 
 
 def copy(source: Path, into: Path) -> None:
     """Copy a consistent state of a database that is in use, without write access to its folder.
 
-    Raises BackupError where it cannot be read.
+    Raises BackupError if it cannot be read.
     """
     try:
         try:
             _copy(source, into, "mode=ro")
         except sqlite3.OperationalError:
-            # SQLite reads a write-ahead log only where it may write next to it.
+            # SQLite reads a write-ahead log only if it may write in the same folder.
             if os.path.exists(f"{source}-wal"):
                 _copy_with_log(source, into)
             else:
-                # Nobody has it open: the file is all there is.
+                # No process has it open, so there is no log to copy.
                 _copy(source, into, "mode=ro&immutable=1")
     except sqlite3.Error as error:
         raise BackupError(f"the database {source} cannot be copied: {error}") from None
@@ -46,10 +46,10 @@ def copy(source: Path, into: Path) -> None:
 
 
 def _copy_with_log(source: Path, into: Path) -> None:
-    """Copy the file and then its log, again when the file has changed meanwhile.
+    """Copy the file and then its log; copy both again if the file has changed in the meantime.
 
-    As long as the file is the same, the log that is read after it completes it: what is appended meanwhile and is not
-    whole is passed over by SQLite, which knows it by its checksum. https://sqlite.org/fileformat2.html#walformat
+    As long as the file is unchanged, the log read after it is consistent with it: SQLite skips an incomplete record at
+    the end of the log because its checksum does not match. https://sqlite.org/fileformat2.html#walformat
     """
     for attempt in Retrying(
         stop=stop_after_attempt(_TRIES),
@@ -60,7 +60,7 @@ def _copy_with_log(source: Path, into: Path) -> None:
         with attempt, tempfile.TemporaryDirectory(prefix=".database.partial", dir=into.parent) as folder:
             copied, before = Path(folder, "copy.db"), _state(source)
             shutil.copyfile(source, copied)
-            with suppress(FileNotFoundError):  # it has gone into the file, which has then changed
+            with suppress(FileNotFoundError):  # it was merged into the file, which has then changed
                 shutil.copyfile(f"{source}-wal", f"{copied}-wal")
             if _state(source) != before:
                 raise _Moved
@@ -89,6 +89,6 @@ def _copy(source: Path, into: Path, how: str) -> None:
 
 
 def forget_log(database: Path) -> None:
-    """Remove the log of a database that another has taken the place of: it would be read into the new one."""
+    """Remove the log of a replaced database, because SQLite would apply it to the new one."""
     for end in ("-wal", "-shm", "-journal"):
         Path(f"{database}{end}").unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""InfluxDB's own interface for backups: metadata in one answer, then each shard; and the way back.
+"""InfluxDB's API for backups: metadata in one response, then each shard; and the API for restoring.
 
-https://docs.influxdata.com/influxdb/v2/api/backup/ and …/restore/. It is what `influx backup` and `influx restore
---full` speak, which come with the vendor's command line; the database goes on meanwhile.
+https://docs.influxdata.com/influxdb/v2/api/backup/ and …/restore/. The vendor's command line uses the same API for
+`influx backup` and `influx restore --full`; the database keeps running in the meantime.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from urllib3.exceptions import HTTPError
 from sensetig.errors import BackupError
 from sensetig.influxdb.client import Client
 
-#: Seconds that InfluxDB may be silent within one answer: a shard is put together before its first byte comes.
+#: Seconds without data allowed within a response: a shard is assembled before its first byte is sent.
 TIMEOUT_SECONDS = 300.0
 
 CHUNK = 1 << 20
 
 
 class BackupClient(Client):
-    """InfluxDB's interface for backups, which takes the operator token alone."""
+    """InfluxDB's API for backups, which accepts only the operator token."""
 
     def __init__(self, url: str, token: str, *, origin: str, ca_file: Path | None = None) -> None:
         super().__init__(url, token, origin=origin, ca_file=ca_file, timeout_seconds=TIMEOUT_SECONDS)
 
     def metadata(self, into: IO[bytes]) -> str:
-        """Write the answer with all metadata; its content type, which :func:`parts` needs to take it apart."""
+        """Write the response with all metadata; return its content type, which :func:`parts` needs to split it."""
         answer = self.request("GET", "/api/v2/backup/metadata", "give its metadata", stream=True)
         _copy(answer, into)
         return str(answer.headers.get("Content-Type", ""))
 
     def shard(self, number: int, into: IO[bytes]) -> bool:
-        """Write one shard, compressed. False where its retention ended meanwhile, so that it is gone."""
+        """Write one shard, compressed; False if its retention ended in the meantime, so that it is gone."""
         headers = {"Accept-Encoding": "gzip", "Gzip-Compression-Level": "speedy"}
         path, purpose = f"/api/v2/backup/shards/{number}", f"give shard {number}"
         answer = self.request("GET", path, purpose, headers=headers, stream=True, accept=(404,))
@@ -47,7 +47,7 @@ class BackupClient(Client):
             return True
         import gzip
 
-        # Small shards come uncompressed.
+        # Small shards are not compressed.
         with gzip.GzipFile(fileobj=into, mode="wb", compresslevel=1, mtime=0) as packed:
             _copy(answer, packed)
         return True
@@ -73,7 +73,7 @@ def parts(data: bytes, content_type: str) -> dict[str, bytes]:
     """The named parts of a multipart answer.
 
     Raises:
-        BackupError: it is none, or was cut off.
+        BackupError: it is not multipart, or was cut off.
 
     >>> parts(b'--b\\r\\nContent-Disposition: attachment; name="kv"\\r\\n\\r\\n\\x00\\r\\n\\r\\n--b--\\r\\n',
     ...       'multipart/mixed; boundary=b')
@@ -103,7 +103,7 @@ def parts(data: bytes, content_type: str) -> dict[str, bytes]:
 
 
 def shards(buckets: Iterable[Mapping[str, Any]]) -> Iterator[int]:
-    """The numbers of the shards in a list of buckets, as the metadata has it; those whose time is over left out."""
+    """The numbers of the shards in a list of buckets from the metadata, without expired ones."""
     for bucket in buckets:
         for policy in bucket.get("retentionPolicies") or ():
             for group in policy.get("shardGroups") or ():

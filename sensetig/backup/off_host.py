@@ -1,4 +1,4 @@
-"""Backups on another machine as well: rsync over ssh, with a key that may do that and nothing else."""
+"""Copies of backups on another machine: rsync over ssh, with a key that permits only that."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TIMEOUT_SECONDS = 60
 
 
 def command(folder: Path, target: str, key: Path, known_hosts: Path) -> list[str]:
-    """The command that copies missing backups. Nothing is removed there: it has its own retention.
+    """The command that copies missing backups. It removes nothing there: the other machine has its own retention.
 
     >>> command(Path("/b"), "pi@nas:sensetig", Path("/k"), Path("/h"))[-2:]
     ['/b/', 'pi@nas:sensetig']
@@ -29,7 +29,7 @@ def command(folder: Path, target: str, key: Path, known_hosts: Path) -> list[str
 
 
 def copy(folder: Path, target: str, key: Path, known_hosts: Path) -> None:
-    """Copy every backup that the other machine has not. Raises BackupError; the backups here stay as they are."""
+    """Copy every backup that the other machine lacks. Raises BackupError; local backups are unchanged."""
     try:
         done = subprocess.run(
             command(folder, target, key, known_hosts), capture_output=True, text=True, check=False,

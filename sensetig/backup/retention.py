@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Keep(NamedTuple):
-    """How many of each are kept; a day, week or month without a backup does not count.
+    """Number of backups to keep; a day, week or month without a backup does not count.
 
     Args:
         daily: days.
@@ -22,7 +22,7 @@ class Keep(NamedTuple):
 
 
 def kept(times: Iterable[datetime], keep: Keep) -> set[datetime]:
-    """The times of the backups that stay. The newest always does.
+    """The times of the backups to keep, always including the newest.
 
     >>> sorted(each.day for each in kept([datetime(2026, 11, day) for day in range(1, 22)], Keep(3, 2, 1)))
     [15, 19, 20, 21]

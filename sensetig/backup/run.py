@@ -1,4 +1,4 @@
-"""Making a backup of a hub, and putting it back."""
+"""Back up a hub, and restore it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from sensetig.backup.retention import Keep, kept
 from sensetig.errors import BackupError, OperatorError
 from sensetig.site import read_token
 
-#: What this reads and writes; another number is another form.
+#: Version of the format.
 FORM = 1
 
-#: Folder below the settings that is left out: encrypted with a key of this machine, and made again by the playbook.
+#: A folder below the settings that is left out: it is encrypted with this machine's key, and the playbook recreates it.
 _BOUND_TO_THE_MACHINE = "credentials"
 
 _OPERATOR = "tokens/operator.token"
@@ -34,13 +34,13 @@ _NEEDED = ("backup.json", f"settings/{_OPERATOR}", "influxdb/kv", "influxdb/sql"
 
 
 class Places(NamedTuple):
-    """Where the parts of a hub are.
+    """Paths of the parts of a hub.
 
     Args:
         settings: the folder with settings, tokens, certificates and calibrations.
         grafana: Grafana's database.
         state: the database with the state of devices.
-        media: pictures and clips, or None where they are left out.
+        media: pictures and clips, or None if they are left out.
     """
 
     settings: Path = Path("/etc/sensetig")
@@ -50,12 +50,12 @@ class Places(NamedTuple):
 
     @property
     def databases(self) -> dict[str, Path]:
-        """The databases by their name in the archive."""
+        """The databases by their names in the archive."""
         return {"grafana.db": self.grafana, "device-state.db": self.state}
 
 
 class Made(NamedTuple):
-    """A backup that was made."""
+    """The result of a backup."""
 
     path: Path
     size: int
@@ -75,21 +75,21 @@ def make(
     encrypt_to: Path | None = None,
     ca_file: Path | None = None,
 ) -> Made:
-    """Make a backup of this hub, and remove those that are no longer kept.
+    """Back up this hub, and remove expired backups.
 
     Args:
-        folder: where backups are; made for its owner alone.
-        url: InfluxDB's.
-        places: where the rest is; missing parts are left out.
+        folder: where backups are kept; created with access for its owner only.
+        url: the address of InfluxDB.
+        places: paths of the other parts; missing parts are left out.
         host: this machine's name.
         now: the time of the backup.
-        keep: how many stay.
-        free_bytes: so much of the disk stays free.
+        keep: number of backups to keep.
+        free_bytes: disk space to leave free, in bytes.
         encrypt_to: an OpenPGP certificate, or None.
-        ca_file: certificates that are trusted besides the system's.
+        ca_file: certificates to trust in addition to the system's.
 
     Raises:
-        BackupError, InfluxDBError, SiteError: there is no new backup, and those that were there still are.
+        BackupError, InfluxDBError, SiteError: no new backup was made; existing backups are unchanged.
     """
     _make_folder(folder)
     with _alone(folder):
@@ -106,11 +106,11 @@ def make(
 
 
 def _fill(writer: archive.Writer, client: BackupClient, places: Places, host: str, now: datetime, folder: Path) -> int:
-    """Everything into the archive; the number of shards."""
+    """Write everything to the archive; return the number of shards."""
     time = now.timestamp()
     about = {"form": FORM, "host": host, "time": f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"}
     writer.text("backup.json", json.dumps(about, indent=2).encode(), time)
-    # Files without a name: whatever ends this process, nothing of them stays.
+    # Unnamed temporary files: they vanish however this process ends.
     with tempfile.TemporaryFile(dir=folder) as file:
         kind = client.metadata(file)
         file.seek(0)
@@ -165,7 +165,7 @@ def _make_folder(folder: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One at a time; what an earlier one that was killed has left goes away."""
+    """Hold the lock of the backup folder, and remove the remains of a killed backup."""
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -177,7 +177,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _tidy(folder: Path, host: str, keep: Keep) -> tuple[str, ...]:
-    """Remove this machine's backups that are no longer kept."""
+    """Remove this machine's expired backups."""
     times = {path: time for path in folder.iterdir() if (time := archive.file_time(path.name, host)) is not None}
     stay = kept(times.values(), keep)
     gone = sorted(path for path, time in times.items() if time not in stay)
@@ -193,7 +193,7 @@ def _read_token(path: Path) -> str:
 
 
 class Restored(NamedTuple):
-    """A restored backup."""
+    """The result of a restore."""
 
     host: str
     time: str
@@ -210,13 +210,13 @@ def restore(
 
     Args:
         path: the archive, decrypted.
-        url: of an InfluxDB that runs, new or not.
-        places: where the rest goes.
+        url: of a running InfluxDB, new or not.
+        places: paths of the other parts.
         say: called with each step.
-        ca_file: certificates that are trusted besides the system's.
+        ca_file: certificates to trust in addition to the system's.
 
     Raises:
-        BackupError, InfluxDBError, SiteError: before the first step nothing was changed.
+        BackupError, InfluxDBError, SiteError: nothing was changed before the first step.
     """
     names = archive.verify(path)
     for name in _NEEDED:
@@ -224,13 +224,13 @@ def restore(
             raise BackupError(f"nothing was changed: there is no {name} in the backup")
     _check_targets(places, names)
     with archive.opened(path) as tar:
-        about = _about(path, _member(tar, "backup.json").read())
+        about = _parse_description(path, _member(tar, "backup.json").read())
         token = _token(_member(tar, f"settings/{_OPERATOR}").read())
         present = _present(url, places, token, say, ca_file)
         client = BackupClient(url, present, origin="the operator token", ca_file=ca_file)
         say("metadata")
         client.restore("kv", _member(tar, "influxdb/kv"))
-        # From here on InfluxDB knows the tokens of the backup, and no others.
+        # From here on InfluxDB accepts only the tokens of the backup.
         client = BackupClient(url, token, origin="the operator token of the backup", ca_file=ca_file)
         client.restore("sql", _member(tar, "influxdb/sql"))
         count = files = 0
@@ -247,8 +247,8 @@ def restore(
     return Restored(about["host"], about["time"], count, files)
 
 
-def _about(path: Path, data: bytes) -> dict[str, str]:
-    """The description of a backup. Raises BackupError for another form."""
+def _parse_description(path: Path, data: bytes) -> dict[str, str]:
+    """Parse the description of a backup. Raises BackupError for an unknown format."""
     try:
         about = json.loads(data)
     except (ValueError, RecursionError):
@@ -269,7 +269,7 @@ def _token(data: bytes) -> str:
 
 
 def _check_targets(places: Places, names: Iterable[str]) -> None:
-    """Raise BackupError where a file would have to go into the place of a folder, or below a file."""
+    """Raise BackupError if a file would replace a folder, or has a file among its parents."""
     for name in names:
         kind, _, rest = name.partition("/")
         if (target := _target(places, kind, rest)) is None:
@@ -281,7 +281,7 @@ def _check_targets(places: Places, names: Iterable[str]) -> None:
 
 
 def _present(url: str, places: Places, token: str, say: Callable[[str], None], ca_file: Path | None) -> str:
-    """A token that InfluxDB accepts now; a new InfluxDB is set up with the backup's."""
+    """A token that InfluxDB accepts now; a new InfluxDB is set up with the backup's token."""
     from sensetig.influxdb.definitions import Bucket
     from sensetig.influxdb.server import Server
 
@@ -308,7 +308,7 @@ def _present(url: str, places: Places, token: str, say: Callable[[str], None], c
 
 
 def _target(places: Places, kind: str, rest: str) -> Path | None:
-    """The target of a member; None for a member that is no file of the machine."""
+    """The target path of a member; None for a member that is not a file of the machine."""
     if kind == "settings" and rest:
         return _below(places.settings, rest)
     if kind == "media" and rest:
@@ -324,7 +324,7 @@ def _below(folder: Path, rest: str) -> Path:
 
 
 def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    """Put a file in its place at once, with the owner and mode that it had."""
+    """Install a file atomically, with its original owner and mode."""
     try:
         _make_parents(target.parent)
         with AtomicFile(target) as file:
@@ -340,7 +340,7 @@ def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
 
 
 def _make_parents(folder: Path) -> None:
-    """A folder that is not there is its owner's alone; those that the playbook makes are there already."""
+    """Create missing parent folders for their owner only; the folders made by the playbook already exist."""
     if not folder.is_dir():
         _make_parents(folder.parent)
         folder.mkdir(mode=0o700)
@@ -355,5 +355,5 @@ def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
 
 def _open(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     file = tar.extractfile(member)
-    assert file is not None  # it was verified to be one
+    assert file is not None  # verified as a regular file
     return file

@@ -1,4 +1,4 @@
-"""Finding a calibration: pairs of readings and reference, the curve through them, and the entry that is kept.
+"""Determine a calibration: pairs of readings and references, the curve through them, and the stored entry.
 
 :mod:`collectors.telemetry.calibration` applies the results, and defines an entry.
 """
@@ -9,4 +9,4 @@ from sensetig.errors import OperatorError
 
 
 class CalibrateError(OperatorError):
-    """The calibration asked for cannot be had; the message says in one sentence why, and what to do."""
+    """The requested calibration is not possible; the message is one sentence with the reason and the remedy."""

@@ -1,9 +1,9 @@
 """The curve through pairs of a reading and a reference, by least squares, with its uncertainty.
 
 Uncertainties are standard uncertainties (JCGM 100:2008, the GUM, evaluation of type A): from the scatter of the pairs
-about the curve, with as many degrees of freedom as there are pairs more than coefficients. Pairs that follow each other
-closely repeat each other's error; their number then counts as less, see :func:`effective_number`. The error of the
-reference instrument is not included.
+about the curve, with as many degrees of freedom as there are pairs in excess of coefficients. Consecutive pairs have
+correlated errors, so their effective number is lower, see :func:`effective_number`. The error of the reference
+instrument is not included.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sensetig.calibration.pairs import Pair, check
 _Floats = NDArray[np.float64]
 
 #: By the unit of a field, the minimum spread of the uncalibrated values that separates a gain from an offset:
-#: below it, an ordinary sensor's noise and the reference's resolution make a gain that is wrong further out.
+#: below it, an ordinary sensor's noise and the reference's resolution give a gain that is wrong outside the range.
 SPREADS = {"celsius": 5.0, "percent": 10.0, "hpa": 10.0}
 
 #: Minimum number of pairs for a test of autocorrelation.
@@ -37,11 +37,11 @@ class Fit(NamedTuple):
 
     Args:
         kind: as in :data:`collectors.telemetry.calibration.KINDS`.
-        coefficients: of its polynomial, that of power 0 first.
+        coefficients: of its polynomial, in order of rising power.
         covariance: of the coefficients; None without degrees of freedom.
         pairs: the fitted pairs.
-        residuals: reference minus curve, one a pair.
-        effective: for how many independent pairs these count.
+        residuals: reference minus curve, one per pair.
+        effective: number of independent pairs.
     """
 
     kind: str
@@ -53,12 +53,12 @@ class Fit(NamedTuple):
 
     @property
     def free(self) -> int:
-        """How many coefficients were found."""
+        """The number of fitted coefficients."""
         return 1 if self.kind == "offset" else len(self.coefficients)
 
     @property
     def degrees_of_freedom(self) -> int:
-        """How many independent pairs are left over beyond the coefficients, rounded down."""
+        """The number of independent pairs in excess of the coefficients, rounded down."""
         return max(0, math.floor(self.effective + 1e-9) - self.free)
 
     @property
@@ -68,7 +68,7 @@ class Fit(NamedTuple):
 
     @property
     def most(self) -> float:
-        """The largest residual, whatever its sign."""
+        """The largest absolute residual."""
         return max(abs(residual) for residual in self.residuals)
 
     @property
@@ -78,7 +78,7 @@ class Fit(NamedTuple):
 
     @property
     def uncertainties(self) -> tuple[float, ...] | None:
-        """The standard uncertainty of each coefficient that was found; None where it cannot be known."""
+        """The standard uncertainty of each fitted coefficient; None if it cannot be determined."""
         if self.covariance is None:
             return None
         return tuple(float(each) for each in np.sqrt(np.diag(self.covariance)))
@@ -88,7 +88,7 @@ class Fit(NamedTuple):
         return float(np.polynomial.polynomial.polyval(raw, self.coefficients))
 
     def uncertainty_at(self, raw: float) -> float | None:
-        """The standard uncertainty of the calibrated value, of the curve alone; None where it cannot be known."""
+        """The standard uncertainty of the calibrated value from the curve only; None if it cannot be determined."""
         if self.covariance is None:
             return None
         powers = np.array([raw**power for power in range(self.free)])
@@ -96,7 +96,7 @@ class Fit(NamedTuple):
 
 
 def choose(pairs: Sequence[Pair], field: str) -> str:
-    """The kind of curve that the number and spread of the pairs support: ``offset``, ``two_point`` or ``gain``."""
+    """The kind of curve that the number and spread of the pairs allow: ``offset``, ``two_point`` or ``gain``."""
     raws = [pair.raw for pair in pairs]
     least = least_spread(field)
     if len(set(raws)) < 2 or max(raws) - min(raws) < least:
@@ -110,9 +110,9 @@ def least_spread(field: str) -> float:
 
 
 def fit(pairs: Sequence[Pair], kind: str, degree: int = 2, least: float = 0.0) -> Fit:
-    """The curve of a kind through the pairs; *degree* is that of a polynomial, *least* that of :func:`least_spread`.
+    """Fit a curve of a kind to the pairs; *degree* is that of a polynomial, *least* that of :func:`least_spread`.
 
-    Raises CalibrateError where there are too few pairs for it, and where no such curve follows them.
+    Raises CalibrateError if there are too few pairs, or if the pairs do not determine such a curve.
     """
     check(pairs)
     powers = {"offset": 0, "gain": 1, "two_point": 1, "polynomial": degree}[kind]
@@ -158,14 +158,14 @@ def _name(kind: str) -> str:
 
 
 def _solve(design: _Floats, wanted: _Floats) -> tuple[_Floats, _Floats | None, _Floats, float]:
-    """Least squares: coefficients, their covariance where it can be known, residuals, and the effective number."""
+    """Least squares: coefficients, their covariance if it can be determined, residuals, and the effective number."""
     found = np.asarray(np.linalg.lstsq(design, wanted, rcond=None)[0], dtype=np.float64)
     residuals = wanted - design @ found
     effective = effective_number(residuals)
     free = effective - design.shape[1]
     if free < 1 - 1e-9:
         return found, None, residuals, effective
-    # The scatter over the independent pairs, from which the uncertainty of each coefficient follows.
+    # The residual variance over the independent pairs; the uncertainty of each coefficient is derived from it.
     variance = float(residuals @ residuals) / len(wanted) * effective / free
     inverse = np.asarray(np.linalg.inv(design.T @ design), dtype=np.float64)
     return found, variance * inverse * len(wanted) / effective, residuals, effective
@@ -175,7 +175,7 @@ def effective_number(residuals: _Floats) -> float:
     """Number of independent values in a series with autocorrelation.
 
     n (1 - r) / (1 + r), where r is the correlation of neighbours (as of a first-order autoregression: Bayley and
-    Hammersley 1946, J. Roy. Stat. Soc. Suppl. 8, 184). Below 20 values, r cannot be told from chance, and n is given.
+    Hammersley 1946, J. Roy. Stat. Soc. Suppl. 8, 184). Below 20 values, r cannot be estimated, and n is returned.
     """
     number = len(residuals)
     square = float(residuals @ residuals)
@@ -186,7 +186,7 @@ def effective_number(residuals: _Floats) -> float:
 
 
 def _unscaled(powers: int, middle: float, scale: float) -> _Floats:
-    """What makes coefficients of the powers of x of those of the powers of (x - middle) / scale."""
+    """The matrix that converts coefficients of powers of (x - middle) / scale to those of powers of x."""
     transform = np.zeros((powers + 1, powers + 1))
     for power in range(powers + 1):
         column = np.polynomial.polynomial.polypow([-middle / scale, 1 / scale], power)
@@ -208,7 +208,7 @@ def _refuse_nonsense(result: Fit, least: float) -> None:
         return
     low, high = result.range
     rise = result.at(high) - result.at(low)
-    if rise <= 1e-9 * float(np.abs(references).max()):  # what rounding makes of no rise at all
+    if rise <= 1e-9 * float(np.abs(references).max()):  # a rise of zero, up to rounding
         raise CalibrateError(
             f"the reference does not rise with the sensor's values, but changes by {rise:.3g} from the lowest to the "
             "highest; look for a slip in the pairs"
@@ -222,7 +222,7 @@ def _refuse_nonsense(result: Fit, least: float) -> None:
 
 
 def warnings(result: Fit, field: str) -> list[str]:
-    """Sentences on what to be careful with."""
+    """Warnings about the fit, as sentences."""
     said = []
     low, high = result.range
     if result.uncertainties is None:
@@ -239,7 +239,7 @@ def warnings(result: Fit, field: str) -> list[str]:
             f"the pairs lie within {high - low:.3g}, and a gain needs {least_spread(field):g} to be told from an offset"
         )
     slope = 1.0 if result.kind == "offset" else (result.at(high) - result.at(low)) / (high - low)
-    if not 0.8 <= slope <= 1.25 and least_spread(field):  # in other units a sensor may count as it likes
+    if not 0.8 <= slope <= 1.25 and least_spread(field):  # other units have no expected scale
         said.append(f"a gain of {slope:.3g} is far from 1 for a sensor that works; look for a slip in the pairs")
     odd = odd_one(result)
     if odd is not None:
@@ -251,7 +251,7 @@ def warnings(result: Fit, field: str) -> list[str]:
 
 
 def odd_one(result: Fit) -> int | None:
-    """The place of a pair whose residual is more than four times the typical one of the others; None where none is."""
+    """The index of a pair whose residual is more than four times the typical residual of the others; or None."""
     if len(result.pairs) < 5:
         return None
     sizes = [abs(residual) for residual in result.residuals]
@@ -262,7 +262,7 @@ def odd_one(result: Fit) -> int | None:
 
 
 def keys(result: Fit, most_pairs: int = 100) -> dict[str, Any]:
-    """What an entry of the file says of this curve; the pairs themselves where they are no more than *most_pairs*."""
+    """The entry's keys for this curve, with the pairs themselves if there are at most *most_pairs*."""
     values: dict[str, Any] = {"kind": result.kind}
     if result.kind == "offset":
         values["offset"] = result.coefficients[0]

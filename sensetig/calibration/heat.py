@@ -1,7 +1,7 @@
-"""The factor against the CPU's heat, by least squares.
+"""The compensation factor for the CPU's heat, by least squares.
 
-The collector `sensehat` takes ``T = t - (t_cpu - t) / F`` for the air's temperature, where t is the sensor's and t_cpu
-the CPU's. Against a reference, ``t - T = (t_cpu - t) / F`` is a line through the origin whose slope is 1 / F.
+The collector `sensehat` uses ``T = t - (t_cpu - t) / F`` for the air temperature, where t is the sensor's temperature
+and t_cpu the CPU's. With a reference, ``t - T = (t_cpu - t) / F`` is a line through the origin with the slope 1 / F.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _VARIES = 3.0
 
 
 class Own(NamedTuple):
-    """The sensor's offset, its standard uncertainty, and the factor of the same fit."""
+    """The sensor's offset, its standard uncertainty, and the factor from the same fit."""
 
     error: float
     uncertainty: float
@@ -35,7 +35,7 @@ class Own(NamedTuple):
 
 
 class Heat(NamedTuple):
-    """The factor that was found.
+    """The fitted factor.
 
     Args:
         factor: F.
@@ -53,7 +53,7 @@ class Heat(NamedTuple):
 
     @property
     def degrees_of_freedom(self) -> int:
-        """How many independent rows are left over beyond the one factor, rounded down."""
+        """The number of independent rows in excess of the one factor, rounded down."""
         return max(0, math.floor(self.effective + 1e-9) - 1)
 
     @property
@@ -63,17 +63,17 @@ class Heat(NamedTuple):
 
     @property
     def most(self) -> float:
-        """The largest of it, whatever its sign."""
+        """The largest of these differences, as an absolute value."""
         return max(abs(residual) for residual in self.residuals)
 
     @property
     def warming(self) -> tuple[float, ...]:
-        """How much warmer the CPU was than the sensor, one a pair."""
+        """The CPU's temperature minus the sensor's, one per pair."""
         return tuple(float(pair.cpu or 0.0) - pair.raw for pair in self.pairs)
 
 
 def find_factor(pairs: Sequence[Pair]) -> Heat:
-    """The factor that suits the pairs best. Raises CalibrateError where there is none, with the reason."""
+    """Fit the factor to the pairs. Raises CalibrateError with the reason if the pairs do not determine one."""
     check(pairs)
     if not pairs or any(pair.cpu is None for pair in pairs):
         raise CalibrateError(
@@ -115,7 +115,7 @@ def find_factor(pairs: Sequence[Pair]) -> Heat:
 def _own(warming: _Floats, excess: _Floats) -> Own | None:
     """The sensor's offset.
 
-    A sensor that is wrong by e shows e more than it should, and the CPU as e less warm: the line crosses the axis at
+    A sensor with the error e reads e too much, and the CPU seems to be e less warm: the line crosses the axis at
     e (1 + 1 / F).
     """
     if len(warming) < 3 or float(np.ptp(warming)) < _VARIES:
@@ -131,7 +131,7 @@ def _own(warming: _Floats, excess: _Floats) -> Own | None:
 
 
 def warnings(heat: Heat) -> list[str]:
-    """Sentences on what to be careful with."""
+    """Warnings about the fit, as sentences."""
     said = []
     if heat.uncertainty is None:
         said.append("nothing is left over to tell the uncertainty from, so it is unknown; take more readings")
@@ -155,5 +155,5 @@ def warnings(heat: Heat) -> list[str]:
 
 
 def setting(sensor: str) -> str:
-    """The collector's setting that takes the factor of a sensor."""
+    """The collector's setting for the factor of a sensor."""
     return "compensation_factor_lps25h" if sensor == "lps25h" else "compensation_factor"

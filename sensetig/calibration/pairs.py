@@ -1,4 +1,4 @@
-"""Pairs of a sensor's reading and a reference: from a table, or from samples matched with references by their time."""
+"""Pairs of a sensor's reading and a reference: from a table, or from samples matched with references by time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sample(NamedTuple):
     cpu: float | None = None
 
 
-#: No sensor's reading is larger, in whatever unit; beyond it the squares of least squares lose their meaning.
+#: Larger than any sensor's reading in any unit; beyond it, squares lose their precision.
 _MAX_ABSOLUTE = 1e12
 
 
@@ -50,7 +50,7 @@ def check(pairs: Sequence[Pair]) -> None:
 
 
 def read_pairs(text: str, where: str) -> list[Pair]:
-    """The pairs of a CSV whose first line names its columns: ``raw``, ``reference`` and, where known, ``cpu``.
+    """Parse a CSV of pairs whose header names the columns ``raw``, ``reference`` and optionally ``cpu``.
 
     Raises CalibrateError, with the line.
     """
@@ -69,9 +69,9 @@ def read_pairs(text: str, where: str) -> list[Pair]:
 
 
 def read_references(text: str, where: str) -> list[Reference]:
-    """The readings of the reference instrument in a CSV with the columns ``time`` and ``reference``.
+    """Parse a CSV of reference readings with the columns ``time`` and ``reference``.
 
-    A time is one of RFC 3339, UTC where it has no zone. Raises CalibrateError, with the line.
+    Times are in RFC 3339, UTC if there is no zone. Raises CalibrateError, with the line.
     """
     found = []
     for line, row in _rows(text, where, ("time", "reference"), ()):
@@ -124,7 +124,7 @@ def _number(cell: str, where: str, line: int, name: str) -> float:
 
 
 def matched(samples: Sequence[Sample], references: Sequence[Reference], window_seconds: float) -> list[Pair]:
-    """Each reference with the mean of the samples within *window_seconds* of it; without any, it makes no pair."""
+    """Pair each reference with the mean of the samples within *window_seconds* of it; without any, it makes no pair."""
     ordered = sorted(samples)
     times = [sample.time_ns for sample in ordered]
     half = int(window_seconds * 1e9)
@@ -138,7 +138,7 @@ def matched(samples: Sequence[Sample], references: Sequence[Reference], window_s
 
 
 def mean_of(samples: Sequence[Sample]) -> Sample:
-    """The mean of some samples, at the time of the last; the CPU's temperature where every one of them has it."""
+    """The mean of samples, at the time of the last; with the CPU's temperature if every sample has it."""
     cpus = [sample.cpu for sample in samples if sample.cpu is not None]
     return Sample(
         samples[-1].time_ns,

@@ -18,10 +18,10 @@ from sensetig.calibration.heat import Heat
 
 _WIDTH, _HEIGHT = 56, 12
 
-#: Pairs shown one by one at most.
+#: Maximum number of pairs listed individually.
 _MAX_ROWS = 20
 
-#: A page of SVG without the fonts from elsewhere that the library's own asks for.
+#: A template for SVG without the web fonts of the library's own template.
 _SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">
 <style>
 .{unique_id}-matrix {{ font-family: monospace; font-size: {char_height}px; line-height: {line_height}px; }}
@@ -35,7 +35,7 @@ _SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"
 
 
 def number(value: float) -> str:
-    """A measured number with as many digits as a sensor can mean.
+    """Format a measured number with as many digits as are significant for a sensor.
 
     >>> number(21.23456), number(-0.04), number(1013.256)
     ('21.235', '-0.040', '1013.256')
@@ -58,7 +58,7 @@ def formula(result: Fit, field: str) -> str:
 
 
 def show_fit(console: Console, result: Fit, field: str) -> None:
-    """The pairs, the curve, its residuals, where it holds, and the plot."""
+    """Print the pairs, the curve, its residuals and range, and the plot."""
     table = Table("pair", "uncalibrated", "reference", "calibrated", "residual", box=None, padding=(0, 2))
     for column in table.columns:
         column.justify = "right"
@@ -85,7 +85,7 @@ def _degrees(freedom: int) -> str:
 
 
 def _reach(result: Fit) -> Table:
-    """The calibrated value within and beyond the pairs, with the curve's own uncertainty."""
+    """The calibrated value within and beyond the range of the pairs, with the uncertainty of the curve."""
     low, high = result.range
     margin = (high - low) / 2 or 5.0
     table = Table("uncalibrated", "calibrated", "uncertainty", "", box=None, padding=(0, 2))
@@ -101,7 +101,7 @@ def _reach(result: Fit) -> Table:
 
 
 def show_heat(console: Console, heat: Heat) -> None:
-    """The factor, the residuals, and the plot."""
+    """Print the factor, the residuals, and the plot."""
     known = "" if heat.uncertainty is None else f" ± {heat.uncertainty:.2g}"
     console.print(f"factor against the CPU's heat: {heat.factor:.4g}{known}")
     excess = [pair.raw - pair.reference for pair in heat.pairs]
@@ -116,14 +116,14 @@ def show_heat(console: Console, heat: Heat) -> None:
 
 
 def plot(points: Sequence[tuple[float, float]], curve: Callable[[float], float], x_label: str, y_label: str) -> str:
-    """A plot of points and the curve, in characters."""
+    """A text plot of points and the curve."""
     xs, ys = [x for x, _ in points], [y for _, y in points]
     margin = (max(xs) - min(xs)) / 10 or 1.0
     left, right = min(xs) - margin, max(xs) + margin
     steps = [left + (right - left) * step / 40 for step in range(41)]
     drawn = [curve(step) for step in steps]
     height = max(*ys, *drawn) - min(*ys, *drawn)
-    rim = height / 10 if height > 1e-6 else 0.5  # what rounding makes of a level line is not to fill the plot
+    rim = height / 10 if height > 1e-6 else 0.5  # rounding noise on a level line must not fill the plot
     figure = plotille.Figure()
     figure.with_colors = False
     figure.origin = False
@@ -134,19 +134,19 @@ def plot(points: Sequence[tuple[float, float]], curve: Callable[[float], float],
     figure.register_label_formatter(float, _tick)
     figure.plot(steps, drawn, label="curve")
     figure.scatter(xs, ys, marker="o" if len(xs) <= 60 else None, label="pairs")
-    # A blank pattern of Braille is as good as a space, and wider than one where it comes from another font.
+    # A blank Braille pattern looks like a space, but may be wider if it comes from another font.
     lines = (line.replace("\u2800", " ").rstrip(" ()") for line in str(figure.show()).split("\n"))
     return "\n".join([*lines, f"{'':13}{x_label}    o: the pairs, line: the curve"])
 
 
 def _tick(value: float, chars: int, delta: float, left: bool = False) -> str:
-    """A number at an axis, with the fewest digits that distinguish it from the next."""
+    """A number at an axis, with the minimum of digits that distinguishes it from the next."""
     text = f"{value:.{2 if abs(delta) < 5 else 1}f}"
     return text.ljust(chars) if left else text.rjust(chars)
 
 
 def show_history(console: Console, found: Sequence[Entry]) -> None:
-    """The entries of a device, the newest last, each on a line with its details below."""
+    """Print the entries of a device, oldest first, each on a line with its details below."""
     for entry in sorted(found, key=lambda entry: entry.valid_from_ns):
         values = entry.values
         sensor = f", sensor {entry.sensor}" if entry.sensor is not None else ""
@@ -166,7 +166,7 @@ def _seconds(moment: str) -> str:
 
 
 def described(entry: Entry) -> str:
-    """The kind of an entry with its numbers, short."""
+    """The kind of an entry with its numbers, abbreviated."""
     values = entry.values
     if entry.kind == "offset":
         return f"{values['offset']:+.4g}"
@@ -178,7 +178,7 @@ def described(entry: Entry) -> str:
 
 
 def svg(draw: Callable[[Console], None], title: str) -> str:
-    """What *draw* prints, as a picture."""
+    """Render the output of *draw* as a picture."""
     console = Console(record=True, width=80, file=io.StringIO(), highlight=False)
     draw(console)
     return console.export_svg(title=title, theme=DEFAULT_TERMINAL_THEME, code_format=_SVG)

@@ -1,4 +1,4 @@
-"""Where the sensor's readings come from: the collector itself, InfluxDB's last minutes, or a recording."""
+"""Sources of the sensor's readings: the collector, the last minutes in InfluxDB, or a recording."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 
 def select(metrics: Iterable[Metric], place: Place) -> list[Sample]:
-    """The samples of the place, among lines of whatever else."""
+    """The samples of the place in a mixture of metrics."""
     found = []
     for metric in metrics:
         tags = metric.series.tags
@@ -56,12 +56,12 @@ def select(metrics: Iterable[Metric], place: Place) -> list[Sample]:
 
 
 class Live:
-    """The collector `sensehat` as Telegraf runs it, with the settings of this machine; a context manager.
+    """The collector `sensehat` run as by Telegraf, with the settings of this machine; a context manager.
 
     Args:
         place: the field to read.
-        samples: how many readings make one, by their mean.
-        pause: called between two of them.
+        samples: number of readings per sample; the sample is their mean.
+        pause: called between two readings.
     """
 
     def __init__(self, place: Place, samples: int, pause: Callable[[], None] = lambda: time.sleep(1.0)) -> None:
@@ -83,7 +83,7 @@ class Live:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # The end of its input is what ends it; a board that hangs must not hold up the one who calibrates.
+        # Closing its input ends the collector; a board that hangs must not block the command.
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
@@ -94,7 +94,7 @@ class Live:
             self._process.wait()
 
     def read(self) -> Sample:
-        """The mean of some readings, taken now. Raises CalibrateError where the collector gives none."""
+        """The mean of some readings, taken now. Raises CalibrateError if the collector returns none."""
         found: list[Sample] = []
         others: set[str] = set()
         for number in range(self._samples):
@@ -114,7 +114,7 @@ class Live:
         return mean_of(found)
 
     def _batch(self) -> list[Metric]:
-        """One batch; the collector's line about itself marks its end."""
+        """One batch; the collector's self-metric marks its end."""
         from collectors.core.line_protocol_parser import decode
 
         requests, answers = self._process.stdin, self._process.stdout
@@ -138,7 +138,7 @@ class Live:
 
 
 def form(columns: str, time_zone: str, time_format: str | None) -> Form:
-    """How a recording is written, as the options describe it. Raises CalibrateError."""
+    """The format of a recording, from the options. Raises CalibrateError."""
     from collectors.sensehat.csv_recording import Form
 
     try:
@@ -148,7 +148,7 @@ def form(columns: str, time_zone: str, time_format: str | None) -> Form:
 
 
 def recorded(path: str, place: Place, say: Callable[[str], None], form: Form | None = None) -> list[Sample]:
-    """The samples of a Sense HAT recording, as the collector would give them. Raises CalibrateError."""
+    """The samples of a Sense HAT recording, as read by the collector. Raises CalibrateError."""
     from collectors.core.api import Unavailable
     from collectors.sensehat.collector import LineBuilder
     from collectors.sensehat.csv_recording import CsvRecording
@@ -168,13 +168,13 @@ def recorded(path: str, place: Place, say: Callable[[str], None], form: Form | N
 
 
 class Influx(NamedTuple):
-    """A bucket of an InfluxDB, and a client that may read it."""
+    """A bucket of an InfluxDB, and a client with read permission."""
 
     client: Client
     bucket: str
 
     def between(self, place: Place, start: datetime, stop: datetime) -> list[Sample]:
-        """The samples of a while. Raises InfluxDBError."""
+        """The samples of a period. Raises InfluxDBError."""
         parameters = {
             "bucket": self.bucket,
             "start": start,
@@ -189,7 +189,7 @@ class Influx(NamedTuple):
         return assembled((record for table in tables for record in table.records), place)
 
     def last(self, place: Place, minutes: float) -> Sample:
-        """The mean of the last minutes. Raises CalibrateError where there is nothing."""
+        """The mean of the last minutes. Raises CalibrateError if there is nothing."""
         now = datetime.now(UTC)
         found = self.between(place, now - timedelta(minutes=minutes), now)
         if not found:
@@ -232,7 +232,7 @@ def text_of(path: Path, what: str) -> str:
 
 
 def window(references: Sequence[int], seconds: float) -> tuple[datetime, datetime]:
-    """From when until when samples are needed for references at these times."""
+    """The period that samples must cover for references at these times."""
     half = timedelta(seconds=seconds)
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     first, last = (epoch + timedelta(microseconds=each // 1000) for each in (min(references), max(references)))

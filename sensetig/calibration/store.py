@@ -1,4 +1,4 @@
-"""The file of a device's calibrations: an entry is added behind those that it has, or nothing is changed at all."""
+"""The file of a device's calibrations. A new entry is appended, or the file stays unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collectors.core.files import write_atomic
 from collectors.telemetry.calibration import CalibrationError, Entry, entries, file_name, read
 from sensetig.calibration import CalibrateError
 
-#: Seconds that another process may take to write its own entry.
+#: Seconds to wait for another process that writes its entry.
 _PATIENCE = 10.0
 
 
@@ -33,7 +33,7 @@ def spelled(entry: Mapping[str, Any]) -> str:
 
 
 def history(folder: Path, device: str) -> tuple[Entry, ...]:
-    """The entries of a device, in the file's order; none where there is no file. Raises CalibrateError."""
+    """The entries of a device, in the file's order; none if there is no file. Raises CalibrateError."""
     path = path_of(folder, device)
     try:
         text = _text(path)
@@ -43,9 +43,9 @@ def history(folder: Path, device: str) -> tuple[Entry, ...]:
 
 
 def checked(folder: Path, device: str, entry: Mapping[str, Any]) -> str:
-    """The content that the device's file would have with this entry, which nothing is wrong with.
+    """Validate an entry, and return the content of the device's file with it.
 
-    Raises CalibrateError where the entry, or the existing file, could not be read back.
+    Raises CalibrateError if the entry, or the existing file, could not be read back.
     """
     path = path_of(folder, device)
     before = _text(path)
@@ -64,16 +64,16 @@ def checked(folder: Path, device: str, entry: Mapping[str, Any]) -> str:
 def add(folder: Path, device: str, entry: Mapping[str, Any]) -> Path:
     """Add an entry to the device's file, atomically; return the file's path.
 
-    Raises CalibrateError where it cannot be written, and where the entry is wrong.
+    Raises CalibrateError if it cannot be written, and if the entry is wrong.
     """
     path = path_of(folder, device)
-    # A service of another user reads it, whatever the umask of the one who writes; there is nothing secret in it.
+    # A service of another user reads it, whatever the umask of the writer; it contains no secret.
     try:
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o755)
         with FileLock(folder / f".{path.name}.lock", timeout=_PATIENCE):
-            # A link stays one: the file that it points to is written.
+            # A symbolic link is kept: its target is written.
             write_atomic(path.resolve(), checked(folder, device, entry), None)
     except Timeout:
         raise CalibrateError(

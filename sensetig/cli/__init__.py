@@ -1,1 +1,1 @@
-"""The commands of ``sensetig``: one module a command, found by its name, each defining ``command``."""
+"""The commands of ``sensetig``: one module per command, found by name, each defining ``command``."""

@@ -1,4 +1,4 @@
-"""``sensetig buffer``: hand the points in Telegraf's former disk buffer to the outbox."""
+"""``sensetig buffer``: pass the points in Telegraf's former disk buffer to the outbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sensetig calibrate``: a sensor against a reference instrument."""
+"""``sensetig calibrate``: calibrate a sensor against a reference instrument."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from sensetig.calibration.pairs import Pair
     from sensetig.calibration.sources import Influx, Place
 
-#: Which sensor of a Sense HAT gives a field of ``environment``, where --sensor does not say it.
+#: Default sensor of a Sense HAT for a field of ``environment``, without --sensor.
 _SENSORS = {"pressure": "lps25h", "temperature": "hts221", "humidity": "hts221"}
 
 _file = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
 class PairSource(NamedTuple):
-    """Where pairs come from, as the options say."""
+    """The source of pairs, from the options."""
 
     pair: tuple[tuple[float, float], ...]
     pairs: Path | None
@@ -141,7 +141,7 @@ def _run(device: str, options: dict[str, Any]) -> None:
 
 
 def _folder(given: str | None) -> Path:
-    """The folder of the option, or else that of the collector's settings."""
+    """The folder given by the option, or that in the collector's settings."""
     from collectors import telemetry
     from collectors.core.cli import load_settings
     from collectors.core.settings import SettingsError
@@ -175,7 +175,7 @@ def _list(console: Console, folder: Path, device: str) -> None:
 
 
 def _pairs(console: Console, place: Place, source: PairSource, *, with_cpu: bool) -> list[Pair]:
-    """The pairs, from wherever the options say. Raises CalibrateError where there is none."""
+    """Collect the pairs from the source. Raises CalibrateError if there are none."""
     from sensetig.calibration import sources
     from sensetig.calibration.pairs import Pair, matched, read_pairs, read_references
 
@@ -252,7 +252,7 @@ def _some(found: list[Pair]) -> list[Pair]:
 
 
 def _prompt(label: str, count: int) -> list[float] | None:
-    """So many numbers, or None for an empty line; asked again until they are."""
+    """Prompt for *count* numbers until the input is valid; None for an empty line."""
     import math
 
     def numbers(text: str) -> list[float]:
@@ -332,7 +332,7 @@ def _write(console: Console, place: Place, found: dict[str, Any], options: dict[
 
     folder = _folder(options["calibrations"])
     silent = options["yes"] or options["dry_run"]
-    # Without this a calibration of tomorrow would be asked about, and only then found to be wrong.
+    # Otherwise an entry with a future date would be prompted for, and only then be rejected.
     entry = _entry(place, found, options, reference=options["reference"] or "")
     store.checked(folder, place.device, entry)
     console.print()

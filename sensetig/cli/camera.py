@@ -19,7 +19,7 @@ from sensetig.options import FiniteRange
 if TYPE_CHECKING:
     from collectors.camera.backends import Frame
 
-#: Settings that can be tried out without writing them into the settings file.
+#: Settings that can be tried out without saving them in the settings file.
 TUNABLE: tuple[Setting[Any], ...] = (*settings.TUNABLE, settings.CONSECUTIVE_FRAMES, settings.EVENT_GAP_SECONDS)
 
 
@@ -100,7 +100,7 @@ def tune(
 
 
 def _values(source: str, options: dict[str, str | None]) -> tuple[Values, bool]:
-    """The settings with this source at full speed, and whether the source is endless."""
+    """The settings for this source at full speed, and whether the source is endless."""
     from collectors.core.cli import load_settings
 
     given = {**options, **_source(source), "pace": "0", "frames": "0"}
@@ -116,7 +116,7 @@ def _source(source: str) -> dict[str, str | None]:
 
 
 def _serve(source: str, port: int, options: dict[str, str | None]) -> None:
-    """Serve the page for tuning on loopback; nothing else of the camera's settings is turned on."""
+    """Serve the tuning page on loopback; all other features in the camera's settings are disabled."""
     import contextlib
     import socket
     import threading

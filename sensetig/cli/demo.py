@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sensetig.demo.run import Running
     from sensetig.demo.state import State
-    from sensetig.demo.watch import Watch
+    from sensetig.demo.watch import DemoMonitor
 
 
 def _default_folder() -> Path:
@@ -28,12 +28,12 @@ def _default_folder() -> Path:
     return default_folder()
 
 
-#: Where the page is without a Grafana, if the port is free: Grafana's own.
+#: Default port of the page without a Grafana: Grafana's own.
 PAGE_PORT = 3000
 
 
 class DemoOptions(NamedTuple):
-    """What the options ask for."""
+    """The command's options."""
 
     recording: Path | None
     video: Path | None
@@ -126,12 +126,12 @@ def _end(folder: Path, console: Console, *, clean: bool) -> None:
 
 
 def _demo(state: State, console: Console, options: DemoOptions) -> bool:
-    """Run the demo as wished, and answer whether all that was to come has come."""
+    """Run the demo with these options; return whether all expected data arrived."""
     from rich.text import Text
 
     from sensetig.demo.interrupts import Interrupts
     from sensetig.demo.run import down, sources, up
-    from sensetig.demo.watch import Watch
+    from sensetig.demo.watch import DemoMonitor
     from sensetig.influxdb.client import Client
 
     interrupts = Interrupts()
@@ -145,7 +145,7 @@ def _demo(state: State, console: Console, options: DemoOptions) -> bool:
     sound = False
     try:
         with Client(running.influxdb_url, running.read_token, organisation=running.organisation) as client:
-            watch = Watch(running, client, environment, state.logs, say)
+            watch = DemoMonitor(running, client, environment, state.logs, say)
             complete = _follow(running, watch, options, console, state.reports)
         sound = True
         return complete
@@ -153,15 +153,15 @@ def _demo(state: State, console: Console, options: DemoOptions) -> bool:
         sound = True
         return options.duration is None
     finally:
-        interrupts.ignore()  # a second Ctrl-C must not cut the stopping short
+        interrupts.ignore()  # a second Ctrl-C must not interrupt the shutdown
         if sound and options.keep:
             say(f"the engines are left running; stop them with: sensetig demo --stop --state {state.folder}")
         else:
-            say("stopping Telegraf, InfluxDB and Grafana")
+            say("stopping the engines")
             down(state, running.identities)
 
 
-def _follow(running: Running, watch: Watch, options: DemoOptions, console: Console, reports: Path) -> bool:
+def _follow(running: Running, watch: DemoMonitor, options: DemoOptions, console: Console, reports: Path) -> bool:
     from rich.console import Console
 
     from sensetig.demo import pages
@@ -184,7 +184,7 @@ def _follow(running: Running, watch: Watch, options: DemoOptions, console: Conso
             if stdout.is_terminal:
                 pages.open_in_browser(server.url)
             watch.show(stdout, server.url)
-    # The engines' start counts to the duration; on a slow machine little of it may be left for the first data.
+    # The engines' start-up counts towards the duration; on a slow machine little time may remain for the first data.
     watch.await_data(max(ARRIVAL_SECONDS, options.duration - watch.elapsed))
     arrivals = watch.let_run(options.duration)
     lacking = watch.absent(arrivals)

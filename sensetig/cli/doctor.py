@@ -1,4 +1,4 @@
-"""``sensetig doctor``: checks this machine's installation."""
+"""``sensetig doctor``: check this machine's installation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sensetig.doctor.findings import Result
     from sensetig.doctor.patient import Patient
 
-#: The exit status when something is wrong, as of ``sensetig status``.
+#: The exit status if something is wrong, as for ``sensetig status``.
 NEEDS_ACTION = 3
 
 
@@ -57,32 +57,33 @@ def command(as_json: bool, fix: bool, yes: bool) -> None:
     if as_json:
         click.echo(json.dumps(plain(patient.host, results), indent=2, ensure_ascii=False))
     else:
-        console.print(page(patient.host, results))
+        console.print(page(patient.host, results, patient.site.documentation_url))
     if fix and (found := cures(results)):
         for finding, cure in found:
             console.print(f"\n{finding.text}")
             if yes or click.confirm(f"Run: {cure.shown}", default=False):
                 _run(cure.commands, console)
         results = _check(patient, console, quiet=False)
-        console.print("", page(patient.host, results), sep="\n")
+        console.print("", page(patient.host, results, patient.site.documentation_url), sep="\n")
     sys.exit(NEEDS_ACTION if any(each.level == ACT for each in results) else 0)
 
 
 def _check(patient: Patient, console: Console, *, quiet: bool) -> list[Result]:
-    """Make the checks; in a terminal, say so meanwhile."""
+    """Run the checks; in a terminal, show a progress message."""
     from contextlib import nullcontext
 
     from sensetig.doctor.checks import CHECKS
     from sensetig.doctor.examine import examine
+    from sensetig.doctor.show import with_links
 
     with nullcontext() if quiet or not console.is_terminal else console.status("checking"):
-        return list(examine(CHECKS, patient))
+        return with_links(list(examine(CHECKS, patient)), patient.site.documentation_url)
 
 
 def _run(commands: tuple[tuple[str, ...], ...], console: Console) -> None:
-    """Run the commands of a cure, up to the first that fails."""
+    """Run the commands of a cure, and stop at the first failure."""
     for each in commands:
-        # The commands of SenseTIG are those of this installation, which may not be on root's PATH.
+        # Use SenseTIG's commands of this installation, which may not be on root's PATH.
         argv = [sys.executable, "-m", *each] if each[0] == "sensetig" else list(each)
         try:
             status = subprocess.run(argv, env={**os.environ, "SYSTEMD_PAGER": ""}, check=False).returncode

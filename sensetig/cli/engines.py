@@ -1,4 +1,4 @@
-"""``sensetig engines``: Telegraf, InfluxDB, Grafana, NATS and the broker, each from the first source that serves."""
+"""``sensetig engines``: Telegraf, InfluxDB, Grafana, NATS and the broker, each from the first suitable source."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def command(names: tuple[str, ...], check: bool) -> None:
 
 
 def _engine(spec: Spec, place: sources.Place, check: bool) -> bool:
-    """Get one engine and say where it is; False when the bundle cannot do without it and it is not there."""
+    """Obtain one engine and print its path; False if a required engine is missing."""
     from sensetig.engines import EngineUnavailable, sources
 
     try:
@@ -84,7 +84,7 @@ def _broker(need: Need, place: sources.Place, check: bool) -> None:
 
 @contextmanager
 def _progress(beginning: str) -> Iterator[Say]:
-    """What takes the sentences: a line with a clock that changes in a terminal, and plain lines elsewhere."""
+    """A function that shows progress: a line with a clock in a terminal, plain lines elsewhere."""
     if not sys.stderr.isatty():
         yield lambda text: click.echo(text, err=True)
         return

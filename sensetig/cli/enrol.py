@@ -1,4 +1,4 @@
-"""``sensetig enrol``: new Pis, with no hands."""
+"""``sensetig enrol``: enrol new Pis without manual steps."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def serve(host: str, port: int, certificate: Path | None, key: Path | None, sock
     if socket is None and (certificate is None or key is None):
         raise click.UsageError("--certificate and --key are needed, or --socket")
     hub = Hub()
-    # A proxy says where a request comes from, and passes none on before it is complete.
+    # A proxy adds the origin of a request, and forwards it only when it is complete.
     behind = socket is not None
     uvicorn.run(
         application(hub.pending, hub.accepted, click.echo), host=host, port=port, uds=str(socket) if behind else None,
@@ -118,7 +118,7 @@ def upgrade() -> None:
 
 
 def _play(*options: str) -> None:
-    """Run the playbook for all that have enrolled."""
+    """Run the playbook for all enrolled devices."""
     from sensetig.security import enrolment
     from sensetig.security.hub import Hub
     from sensetig.security.playbook import run

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sensetig.fleet.health import Since
     from sensetig.influxdb.client import Client
 
-#: The name under which it reports on itself, as a collector does.
+#: The name for its self-metrics, as for a collector.
 NAME = "health"
 
 
@@ -39,14 +39,14 @@ def command(execd: bool, url: str, token_file: Path, ca_file: Path | None) -> No
 
     client = Client.with_token_file(url, token_file, ca_file=ca_file)
     report = ErrorReporter(NAME, lambda line: click.echo(line, err=True))
-    runner = Runner(NAME, _Verdicts(client), report, write_all(1), time.time_ns, time.monotonic)
+    runner = Runner(NAME, _HealthCollector(client), report, write_all(1), time.time_ns, time.monotonic)
     if execd:
         sys.exit(runner.serve(StdinControl(0)))
     sys.exit(runner.once(StdinControl(None)))
 
 
-class _Verdicts:
-    """Reads and judges every device at each request. The levels before are read once, since each change is ours."""
+class _HealthCollector:
+    """Reads and judges every device at each request. Previous levels are read once: there is no other writer."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

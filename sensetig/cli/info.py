@@ -1,4 +1,4 @@
-"""``sensetig info``: where everything of this installation is."""
+"""``sensetig info``: the addresses and paths of this installation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sensetig.doctor.page import Facts
     from sensetig.site import Site
 
-#: Between two looks for the first points, in seconds.
+#: Seconds between two queries for the first points.
 _LOOK_SECONDS = 2.0
 
 _MINUTE = 60

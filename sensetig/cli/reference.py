@@ -36,7 +36,7 @@ def _metrics(docs: Path) -> str:
 
 
 def _program() -> click.Group:
-    from sensetig.__main__ import main  # which imports this command when it is called
+    from sensetig.__main__ import main  # a circular import, so not at the top
 
     return main
 
@@ -65,7 +65,7 @@ def _topics() -> str:
     return render_topics(bundle.root() / "mosquitto" / "sensetig.acl")
 
 
-#: The pages by their names, each built for a folder of documentation.
+#: The pages by name, each built for a documentation folder.
 PAGES: dict[str, Callable[[Path], str]] = {
     "metrics": _metrics,
     "settings": lambda docs: render_settings(_collectors(docs)),
@@ -77,7 +77,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
 
 
 def kept_in(root: Path) -> Path:
-    """The folder of the pages in a checkout. Raises ClickException where *root* is an installed bundle."""
+    """The folder of the pages in a checkout. Raises ClickException if *root* is an installed bundle."""
     folder = root / "docs" / "reference"
     if not folder.is_dir():
         raise click.ClickException(
@@ -115,7 +115,7 @@ def command(page: str | None, file: Path | None, check: bool) -> None:
 
 
 def _differs(path: Path, fresh: str, *, write: bool) -> bool:
-    """Whether the page at *path* differs from a fresh one. Writes that, or prints the difference."""
+    """Whether the page at *path* is stale. Writes the fresh page, or prints the difference."""
     try:
         kept = path.read_text(encoding="utf-8") if path.exists() else ""
         if write:

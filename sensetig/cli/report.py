@@ -1,4 +1,4 @@
-"""``sensetig report``: one period of a device in words, charts and pictures."""
+"""``sensetig report``: a report on one period of a device, in words, charts and pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sensetig.report.mail import SmtpConfig
     from sensetig.report.store import ReportStore
 
-#: Reports of earlier runs that one run sends.
+#: Maximum number of earlier reports that one run sends.
 _MAX_SENT = 20
 
 
@@ -26,7 +26,7 @@ class Moment(click.ParamType[str]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text, once it is known to name a time."""
+        """Validate the text as a time, and return it unchanged."""
         from sensetig.report.period import moment
 
         try:
@@ -193,7 +193,7 @@ def _report(begin: str, end: str, options: dict[str, Any]) -> bool:
 
 
 def _devices(client: Client, named: tuple[str, ...]) -> list[str]:
-    """The devices asked for; without a name the only one that there is."""
+    """The named devices; without a name, the only existing one."""
     from sensetig.errors import ReportError
     from sensetig.report.devices import hosts
 
@@ -208,7 +208,7 @@ def _devices(client: Client, named: tuple[str, ...]) -> list[str]:
 
 
 def _smtp_config(options: dict[str, Any]) -> SmtpConfig | None:
-    """How mail is sent, where that is configured."""
+    """The configuration for mail, or None."""
     from sensetig.report.mail import SmtpConfig, check
     from sensetig.site import read_password
 

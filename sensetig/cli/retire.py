@@ -1,4 +1,4 @@
-"""``sensetig retire``: a device that is gone for good."""
+"""``sensetig retire``: mark a device as decommissioned."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sensetig import options
 if TYPE_CHECKING:
     from sensetig.influxdb.client import Client
 
-#: A device's tag, and the measurement and field from which it is known. The measurement takes the field `retired`, too:
-#: InfluxDB answers one question about both only within a measurement.
+#: A device's tag -> the measurement and field that identify the device. The measurement also has the field `retired`:
+#: an InfluxQL query can combine the two only within one measurement.
 _KNOWN = {"host": ("system", "uptime"), "device": ("device_state", "messages")}
 
 
@@ -24,8 +24,8 @@ def retired_lines(name: str, places: Iterable[tuple[str, str]], *, retired: bool
 
     Args:
         name: of the device.
-        places: where it is known: its tag (`host` for a machine, `device` for what speaks through one), and its site.
-        retired: whether it is, or is taken back.
+        places: its tags (`host` for a machine, `device` for a device behind a gateway) with their sites.
+        retired: whether to retire the device, or to reinstate it.
         seconds: since 1970.
     """
     from collectors.core.line_protocol import Metric, Series, encode
@@ -43,7 +43,7 @@ def retired_lines(name: str, places: Iterable[tuple[str, str]], *, retired: bool
 
 
 def known(client: Client, name: str) -> set[tuple[str, str]]:
-    """The tags and sites under which a device has written within what is kept. Raises InfluxDBError."""
+    """The tags and sites of the device's points within the retention period. Raises InfluxDBError."""
     quoted = name.replace("\\", "\\\\").replace("'", "\\'")
     found = set()
     for tag, (measurement, field) in _KNOWN.items():

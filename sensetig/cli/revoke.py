@@ -1,4 +1,4 @@
-"""``sensetig revoke``: a Pi that is lost or stolen."""
+"""``sensetig revoke``: revoke the credentials of a lost or stolen Pi."""
 
 from __future__ import annotations
 

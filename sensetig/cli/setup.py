@@ -17,7 +17,7 @@ def _bundled() -> Path:
 
 
 def _ending(_: click.Context, __: click.Parameter, seconds: float) -> float:
-    """A time that comes to an end."""
+    """Validate that a duration is finite."""
     if not 0 <= seconds < math.inf:
         raise click.BadParameter(f"{seconds:g} is no number of seconds to wait; give one of 0 or more, such as 30")
     return seconds

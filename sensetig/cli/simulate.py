@@ -1,4 +1,4 @@
-"""``sensetig simulate``: many Pis with Sense HATs."""
+"""``sensetig simulate``: simulate many Pis with Sense HATs."""
 
 from __future__ import annotations
 

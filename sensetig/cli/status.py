@@ -1,4 +1,4 @@
-"""``sensetig status``: the fleet in the terminal."""
+"""``sensetig status``: the state of the fleet in the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sensetig.fleet.devices import Judged, Limits
     from sensetig.influxdb.client import Client
 
-#: The exit status when a device needs action; 1 is a failed query, 2 a wrong option.
+#: The exit status if a device needs action; 1 is a failed query, 2 an invalid option.
 NEEDS_ACTION = 3
 
 
@@ -117,7 +117,7 @@ def _print(devices: list[Judged], *, as_json: bool) -> None:
 
 
 def _watch(client: Client, limits: Limits, since: float, interval: float) -> list[Judged]:
-    """Redraw until Ctrl-C. While InfluxDB is away, the last table stays, with the error below it."""
+    """Redraw until Ctrl-C. While InfluxDB is unreachable, keep the last table with the error below it."""
     from rich.console import Console, Group
     from rich.live import Live
     from rich.text import Text

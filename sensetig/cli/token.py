@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def influxdb_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every command that works with the operator token of a hub."""
+    """The common options of commands that use the operator token of a hub."""
     for option in (options.ca_file, options.tokens, options.organisation, options.influxdb_url):
         function = option(function)
     return function
@@ -26,7 +26,7 @@ def influxdb_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def operator(url: str, organisation: str, tokens: Path, ca_file: Path | None) -> Iterator[Server]:
-    """InfluxDB, signed in as operator. Raises SiteError, SetupError and InfluxDBError."""
+    """A client of InfluxDB with the operator token. Raises SiteError, SetupError and InfluxDBError."""
     from sensetig.errors import SetupError
     from sensetig.influxdb.server import Server
     from sensetig.site import OPERATOR_TOKEN, read_token
@@ -42,7 +42,7 @@ def operator(url: str, organisation: str, tokens: Path, ca_file: Path | None) ->
 
 
 def held(tokens: Path) -> Credentials:
-    """The folder of tokens, for this process alone; another may take a while to let it go. Raises SetupError."""
+    """Lock the folder of tokens; wait while another process holds the lock. Raises SetupError."""
     from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
     from sensetig.influxdb.credentials import Credentials, InUse

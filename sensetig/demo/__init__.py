@@ -1,1 +1,1 @@
-"""The whole bundle on this machine: real engines on loopback, with a separate state folder."""
+"""The whole bundle on this machine: real engines on loopback, in a separate state folder."""

@@ -14,16 +14,16 @@ from sensetig.influxdb.client import Client
 
 _BASE = "from(bucket: bucket) |> range(start: start)\n"
 
-#: Values of different types cannot stand in one table, so they are left behind before tables are put together.
+#: A Flux table cannot mix value types, so values are dropped before tables are merged.
 _COUNTS = _BASE + "|> count()"
 _NEWEST = _BASE + "|> last()"
 
-#: The tag that the demo's Telegraf puts on all that it brings, and nothing else does.
-BROUGHT_BY = "brought_by"
+#: The tag that the demo's Telegraf adds to all its data; no other writer sets it.
+INGEST_PATH = "ingest_path"
 
 _TIME_AND_VALUE = {"_start", "_stop", "_time", "_value", "_field", "_measurement", "result", "table"}
 
-#: Collectors that Telegraf runs as processors: their lines are made behind the place where it puts its tags on.
+#: Collectors that Telegraf runs as processors: their lines do not get Telegraf's global tags.
 PROCESSORS = frozenset({"telemetry"})
 
 Value = float | int | bool | str
@@ -68,16 +68,16 @@ def query(client: Client, bucket: str, start: datetime) -> Arrivals:
 
 
 def gather(counts: Iterable[FluxRecord], newest: Iterable[FluxRecord]) -> Arrivals:
-    """Put the counts of each field of each series, and their newest values, together by measurement.
+    """Combine the counts of each field of each series, and their newest values, by measurement.
 
-    A series has as many points as its most frequent field; a measurement, the sum over its series.
+    A series has as many points as its most frequent field; a measurement has the sum over its series.
     """
     readings = tuple(
         Reading(
             record.values["_measurement"],
             _tags(record),
             record.values["_field"],
-            # An empty text is nothing in the answer.
+            # The response omits empty texts.
             "" if record.values["_value"] is None else record.values["_value"],
             record.values["_time"],
         )
@@ -106,13 +106,13 @@ def _tags(record: FluxRecord) -> dict[str, str]:
 
 
 def reporting(arrivals: Arrivals) -> set[str]:
-    """The collectors whose own ``collector`` metric came through Telegraf."""
+    """The collectors whose self-metric came through Telegraf."""
     return {reading.tags["collector"] for reading in _own_metrics(arrivals)}
 
 
 def _by_telegraf(reading: Reading) -> bool:
-    """Whether Telegraf brought it: its mark tells, and what a processor says of itself has no other way."""
-    return BROUGHT_BY in reading.tags or (
+    """Whether Telegraf delivered the reading: it has its tag, or is a self-metric of a processor (no other route)."""
+    return INGEST_PATH in reading.tags or (
         reading.measurement == COLLECTOR.name and reading.tags.get("collector") in PROCESSORS
     )
 
@@ -126,15 +126,15 @@ def _own_metrics(arrivals: Arrivals) -> list[Reading]:
 
 
 def came_through(name: str, arrived: Arrived, declared: Mapping[str, Declared]) -> bool:
-    """Whether a measurement came through Telegraf; that of a processor has no other way."""
+    """Whether a measurement came through Telegraf; a processor's measurement always did."""
     return arrived.through_telegraf or (name in declared and not set(declared[name].collectors).isdisjoint(PROCESSORS))
 
 
 def missing(arrivals: Arrivals, expected: Iterable[str], declared: Mapping[str, Declared]) -> list[str]:
-    """The collectors of *expected* whose data has not arrived through Telegraf.
+    """The collectors in *expected* whose data has not arrived through Telegraf.
 
-    A collector has arrived when its own metric came through Telegraf, and a measurement of its own as well.
-    One that prints nothing itself, since it writes to InfluxDB on its own, has arrived when what it writes has.
+    A collector has arrived once its self-metric and at least one of its measurements came through Telegraf. A collector
+    that prints nothing because it writes to InfluxDB directly has arrived once that data is there.
     """
     there = reporting(arrivals)
     printing_nothing = {

@@ -1,4 +1,4 @@
-"""Ctrl-C and its like: raised as KeyboardInterrupt, held back where they would tear something apart."""
+"""Interruptions such as Ctrl-C: raised as KeyboardInterrupt, and deferred during critical steps."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import signal
 
 
 class Interrupts:
-    """SIGINT, SIGTERM and SIGHUP, each of which ends the demo in the same orderly way.
+    """Turn SIGINT, SIGTERM and SIGHUP into one orderly shutdown of the demo.
 
-    SIGINT is among them, since a shell may have started the program deaf to it.
+    SIGINT is included because a shell may have started the program with SIGINT ignored.
     """
 
     def __init__(self) -> None:
@@ -24,11 +24,11 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def hold(self) -> None:
-        """Keep what comes from now on until :meth:`release`."""
+        """Defer signals from now on until :meth:`release`."""
         self._held = True
 
     def release(self) -> None:
-        """Raise KeyboardInterrupt when something came meanwhile, and from now on at once."""
+        """Raise KeyboardInterrupt if a signal was deferred; from now on, raise it immediately."""
         self._held = False
         if self._came and not self._ignored:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The demo without Grafana: a report of its minutes, as a file, or as a page that refreshes itself in a browser."""
+"""The demo without Grafana: a report on its minutes, as a file, or as a page that refreshes itself in a browser."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sensetig.influxdb.client import Client
 from sensetig.report.devices import hosts
 from sensetig.report.maker import NoData, Wanted, make, short_period, short_report
 
-#: The page shows at most these last minutes, so that drawing it takes as long after a day as after an hour.
+#: The page shows at most this period, so that the time to draw it does not grow with the age of the demo.
 PAGE_MINUTES = 30
 
 
 def write(running: Running, folder: Path, say: Callable[[str], None]) -> list[Path]:
-    """Write the report and say where it is; a demo goes on without one that cannot be made."""
+    """Write the report and print its path; a failed report does not end the demo."""
     say("there is no Grafana: making the report of these minutes")
     try:
         begin, now = running.started.astimezone(), datetime.now().astimezone()
@@ -48,13 +48,13 @@ def draw(running: Running) -> Callable[[], bytes]:
                 try:
                     return make(client, Wanted(device, short_period(begin, now)), now).content
                 except NoData:
-                    continue  # a device of an earlier demo, whose data the folder still holds
+                    continue  # a device of an earlier demo, whose data is still in the folder
         raise ReportError("no point has arrived yet")
 
     return drawn
 
 
 def open_in_browser(url: str) -> None:
-    """Hand a page to the desktop, if there is one: a browser in the terminal would hide the demo."""
+    """Open a page in the desktop's browser, if there is a desktop: a text browser would hide the demo."""
     if os.name != "posix" or os.uname().sysname == "Darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
         click.launch(url)

@@ -1,4 +1,4 @@
-"""Starts the bundle's engines in the demo's state folder, and stops them again."""
+"""Start the bundle's engines in the demo's state folder, and stop them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from collectors.camera.devices import find_device
 from collectors.core.api import Unavailable
 from collectors.sensehat import hat
 from sensetig import bundle
-from sensetig.demo.arrivals import BROUGHT_BY
+from sensetig.demo.arrivals import INGEST_PATH
 from sensetig.demo.interrupts import Interrupts
 from sensetig.demo.state import State, StateError
 from sensetig.demo.testbed import grafana, influxdb, ports, processes, telegraf
@@ -24,11 +24,11 @@ from sensetig.grafana import live
 from sensetig.grafana.server import Server
 from sensetig.influxdb.prepare import setup
 
-#: The tag that says where a demo's points come from, and the bucket that they go to.
+#: The tag that identifies a demo's points, and the bucket that stores them.
 SITE = "demo"
 BUCKET = "raw"
 
-#: How much faster than it was made a recording plays, so that one with a reading every 10 s moves on each interval.
+#: Speed-up of a recording, so that one with a reading every 10 s has a new reading at each interval.
 RECORDING_PACE = 5
 
 _MODEL = Path("/proc/device-tree/model")
@@ -37,7 +37,7 @@ Say = Callable[[str], None]
 
 
 class Running(NamedTuple):
-    """A demo that is up."""
+    """A running demo."""
 
     identities: tuple[processes.Identity, ...]
     engines: Mapping[str, Engine]
@@ -51,10 +51,10 @@ class Running(NamedTuple):
 
 
 def sources(environ: Mapping[str, str], recording: Path | None, video: Path | None) -> dict[str, str]:
-    """Where the Sense HAT's and the camera's data come from, as the collectors' variables name it.
+    """The sources of the Sense HAT's and the camera's data, as environment variables of the collectors.
 
-    A recording or a video that is named comes first, then what the environment says, then the hardware of a
-    Pi, then a simulation. A laptop's own camera is never switched on unasked.
+    Precedence: a recording or video given by option, the environment, the hardware of a Pi, simulation. A laptop's
+    built-in camera is used only on request.
     """
     chosen: dict[str, str] = {}
     if recording is not None:
@@ -88,7 +88,7 @@ def _has_camera() -> bool:
 
 
 def applicable(collector: str, environment: Mapping[str, str]) -> bool:
-    """Whether a collector finds anything to read on this machine: one that does not answers nothing, with status 0."""
+    """Whether a collector finds hardware on this machine: without any, it prints nothing and exits with status 0."""
     asked = subprocess.run(
         [sys.executable, "-m", "collectors", collector, "--execd"],
         input=b"\n",
@@ -101,17 +101,17 @@ def applicable(collector: str, environment: Mapping[str, str]) -> bool:
 
 
 def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say: Say) -> Running:
-    """Start everything; stop it again when a part of it fails.
+    """Start everything; if a part fails, stop it again.
 
     Args:
         state: the state folder, locked by the caller.
         environment: variables for the collectors.
-        interrupts: held back while an engine is started and not yet written down.
-        say: takes progress, a sentence at a time.
+        interrupts: deferred while an engine is started and not yet recorded.
+        say: receives progress, a sentence at a time.
 
     Raises:
-        EngineUnavailable: Telegraf or InfluxDB cannot be had.
-        EngineFailed: Telegraf or InfluxDB ended, or did not answer in time.
+        EngineUnavailable: Telegraf or InfluxDB cannot be obtained.
+        EngineFailed: Telegraf or InfluxDB ended, or was not ready in time.
         StateError: the state folder is full or damaged.
         SetupError, InfluxDBError: InfluxDB could not be prepared.
     """
@@ -147,11 +147,11 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
             say=say,
         )
         say("starting Telegraf with the collectors")
-        state.tags.write_text(f'[global_tags]\n  {BROUGHT_BY} = "telegraf"\n')
+        state.tags.write_text(f'[global_tags]\n  {INGEST_PATH} = "telegraf"\n')
         (state.telemetry / "calibrations").mkdir(parents=True, exist_ok=True, mode=0o700)
         added, shown_by = [state.tags, files / "telegraf" / "hub" / "health.conf"], {}
         if "grafana" in engines:
-            # Telegraf reads the token for each write, so it may start first, with one that opens nothing.
+            # Telegraf reads the token at each write, so it can start first, with a placeholder.
             grafana_port = _port(3000, say)
             live.reserve(state.live)
             added.append(files / "telegraf" / "hub" / "live.conf")
@@ -225,7 +225,7 @@ def up(state: State, environment: Mapping[str, str], interrupts: Interrupts, say
 
 
 def _to_stop(identities: Iterable[processes.Identity]) -> tuple[processes.Identity, ...]:
-    """Telegraf before the others, so that its last points still find InfluxDB."""
+    """Stop Telegraf before the others, so that its last points still reach InfluxDB."""
     return tuple(sorted(identities, key=lambda identity: identity.name != "Telegraf"))
 
 

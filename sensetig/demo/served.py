@@ -1,4 +1,4 @@
-"""One page on loopback that refreshes itself. It is drawn only while a browser asks for it."""
+"""One page on loopback that refreshes itself. It is drawn only when a browser requests it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 from sensetig.demo.testbed.ports import LOOPBACK
 from sensetig.errors import OperatorError
 
-#: Seconds after which a browser asks again, and a page is drawn again. Drawing takes two on a laptop, and more on a Pi.
+#: Seconds after which a browser reloads, and the page is redrawn. Drawing takes two on a laptop, and more on a Pi.
 REFRESH_SECONDS = 10
 
-#: Seconds after which a browser asks again where there is nothing to show yet.
-_SOON_SECONDS = 2
+#: Seconds after which a browser reloads if there is nothing to show yet.
+_RETRY_SECONDS = 2
 
 _WAITING = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>SenseTIG</title>
+<html lang="en"><head><meta charset="utf-8"><title>SenseTIG</title><link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 <style>body {{ font: 18px/1.5 system-ui, sans-serif; margin: 20vh auto; max-width: 32em; padding: 0 1em; }}</style>
 </head><body><h1>SenseTIG</h1><p>{}</p><p>This page refreshes itself.</p></body></html>
@@ -39,20 +39,20 @@ class Answer(NamedTuple):
 
 
 def in_background(work: Callable[[], None]) -> None:
-    """Run something in a separate thread, which this process waits for when it ends.
+    """Run something in a separate thread, which this process awaits before it ends.
 
-    The libraries that draw abort the process where a thread is torn out of them.
+    The plotting libraries abort the process if a thread that uses them is killed.
     """
     threading.Thread(target=work, name="drawing").start()
 
 
 class Page:
-    """The page as it was last drawn. A browser gets that at once; an old page is drawn again meanwhile.
+    """The latest drawn page. A browser gets it at once; an old page is redrawn in the background.
 
     Args:
-        draw: makes the HTML. It may raise OperatorError.
+        draw: returns the HTML. It may raise OperatorError.
         timer: monotonic seconds.
-        start: runs the drawing, and does not wait for it.
+        start: starts the drawing without waiting for it.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Page:
         self._problem = "The charts are being drawn."
 
     def answer(self) -> Answer:
-        """The page as it is; a sentence where there is none yet."""
+        """The current page; a sentence if there is none yet."""
         with self._guard:
             old = self._begun is None or self._timer() - self._begun >= REFRESH_SECONDS
             begins = (old or self._drawn is None) and not self._drawing
@@ -83,7 +83,7 @@ class Page:
             if self._drawn is not None:
                 return Answer(HTTPStatus.OK, self._drawn, REFRESH_SECONDS)
             content = _WAITING.format(escape(self._problem)).encode()
-            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, content, _SOON_SECONDS)
+            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, content, _RETRY_SECONDS)
 
     def _draw_again(self) -> None:
         drawn, problem = None, ""
@@ -103,7 +103,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A browser that leaves before its answer has arrived is no fault, and the terminal shows the demo.
+        # A browser that disconnects before the response is complete is not an error, and the terminal shows the demo.
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -125,7 +125,7 @@ class PageServer(AbstractContextManager["PageServer"]):
             timeout = 30
 
             def do_GET(self) -> None:
-                # A page of another site, whose name resolves to loopback, must not read this one.
+                # A page of another site, whose name resolves to loopback, must not be able to read this one.
                 if self.headers.get("Host") not in names:
                     self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
                     return

@@ -1,4 +1,4 @@
-"""The demo's state folder: data, tokens, logs, and which engines run."""
+"""The demo's state folder: data, tokens, logs, and a list of running engines."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from collectors.core.files import write_atomic
 from sensetig.demo.testbed.processes import Identity
 from sensetig.errors import OperatorError
 
-#: Room that a first run needs: databases, logs and Grafana's own, with a margin.
+#: Disk space for a first run: databases, logs and Grafana's own files, with a margin.
 NEEDED_BYTES = 200 * 1024 * 1024
 
 
 class StateError(OperatorError):
-    """The state folder cannot be used; the message says why, and what to do."""
+    """The state folder cannot be used; the message gives the reason and the remedy."""
 
 
 def default_folder() -> Path:
-    """Where the state is unless ``--state`` names another folder."""
+    """The default state folder, without ``--state``."""
     return Path(platformdirs.user_state_dir("sensetig", appauthor=False)) / "demo"
 
 
-#: Marks a folder as a demo's own, which it may fill and remove.
+#: Marks a folder as a demo's, which it may fill and remove.
 _MARK = ".sensetig-demo"
 
 
 class State:
-    """A state folder, created for its owner alone.
+    """A state folder, accessible only to its owner.
 
-    Raises StateError when it cannot be written to, lacks room, or holds files of something else.
+    Raises StateError if it cannot be written to, lacks space, or contains other files.
     """
 
     def __init__(self, folder: Path, needed: int = NEEDED_BYTES) -> None:
@@ -60,7 +60,7 @@ class State:
 
     @classmethod
     def existing(cls, folder: Path) -> State | None:
-        """A state folder that is there, however full its disk is, or None. Raises StateError when it is no demo's."""
+        """An existing state folder, even with a full disk, or None. Raises StateError if it is not a demo's folder."""
         if not folder.exists():
             return None
         if not (folder / _MARK).exists():
@@ -83,14 +83,14 @@ class State:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second demo out of this folder. Raises StateError when one is at work in it."""
+        """Lock the folder against a second demo. Raises StateError if one is running in it."""
         lock = filelock.FileLock(self.folder / "lock")
         try:
             with lock.acquire(timeout=0):
                 yield
         except filelock.Timeout:
             raise StateError(
-                f"another demo is at work in {self.folder}: end it with Ctrl-C, or name another folder with --state"
+                f"another demo is running in {self.folder}: end it with Ctrl-C, or name another folder with --state"
             ) from None
 
     def log(self, engine: str) -> Path:
@@ -101,7 +101,7 @@ class State:
         return log
 
     def secret(self, name: str) -> str:
-        """A key that stays the same from run to run, made at the first and readable by the owner only."""
+        """A key that persists across runs, created at the first and readable only by the owner."""
         path = self.folder / f"{name}.secret"
         if not path.exists():
             write_atomic(path, secrets.token_hex(16), durable=False)
@@ -115,7 +115,7 @@ class State:
             raise StateError(f"{self._running} cannot be written: {error.strerror}") from None
 
     def forget(self) -> None:
-        """No engine of this folder runs any more; this needs no room on the disk."""
+        """Record that no engine of this folder runs; this needs no disk space."""
         self._running.unlink(missing_ok=True)
 
     def running(self) -> list[Identity]:

@@ -28,11 +28,11 @@ def summary(
 
     Args:
         running: the demo.
-        arrivals: what came since its start.
-        expected: the collectors that find something to read on this machine.
-        absent: those of them whose data has not arrived.
+        arrivals: the data since its start.
+        expected: the collectors that have something to read on this machine.
+        absent: the expected collectors whose data has not arrived.
         declared: every declared measurement.
-        now: the time that ages are reckoned from.
+        now: the reference time for ages.
     """
     return {
         "versions": {
@@ -66,7 +66,7 @@ def summary(
 
 
 def save(content: Mapping[str, Any], path: Path) -> None:
-    """Write a summary as JSON, whole or not at all. Raises OSError."""
+    """Write a summary as JSON, atomically. Raises OSError."""
     write_atomic(path, json.dumps(content, indent=2) + "\n", 0o666, durable=False)
 
 

@@ -12,10 +12,10 @@ from collectors.core.schema import UNITS
 from sensetig.declarations import Declared
 from sensetig.demo.arrivals import Arrivals, Reading
 
-#: Telegraf's measurements of itself are for the dashboards; here they would hide what was measured.
+#: Telegraf's internal measurements are for the dashboards; in this table they would hide the readings.
 _TELEGRAFS_OWN = "internal_"
 
-#: Seconds above this are no duration but a time, counted from 1970.
+#: Larger values in seconds are not durations but times since 1970.
 _YEAR_2000 = 946_684_800
 
 _SHOWN_FIELDS = 3
@@ -23,7 +23,7 @@ _STALE_SECONDS = 30
 
 
 def table(arrivals: Arrivals, declared: Mapping[str, Declared], now: datetime) -> Table:
-    """One line a measurement: its points, some values of its newest series, and their age."""
+    """One row per measurement: its points, some values of its newest series, and their age."""
     drawn = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     names = [name for name in arrivals.measurements if not name.startswith(_TELEGRAFS_OWN)]
     drawn.add_column("measurement", no_wrap=True, min_width=max(map(len, names), default=0))
@@ -61,12 +61,12 @@ def values(arrivals: Arrivals, name: str, declaration: Declared | None) -> str:
 
 
 def _freshness(reading: Reading) -> tuple[datetime, int]:
-    """Newest first; of two series of one age, the one with fewer tags' letters: a total before its parts."""
+    """Sort key, newest first; of series of the same age, the one with the shorter tags: a total before its parts."""
     return reading.time, -sum(map(len, reading.tags.values()))
 
 
 def amount(value: float | int | bool, unit: str) -> str:
-    """A number as people write it: bytes with a prefix, times by the clock, others to four digits with their unit."""
+    """Format a number for people: bytes with a prefix, times by the clock, others to four digits with their unit."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if unit == "bytes":

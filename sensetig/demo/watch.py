@@ -1,4 +1,4 @@
-"""Watches a running demo: waits for its data, shows it, and notices when an engine has gone."""
+"""Monitor a running demo: wait for its data, show it, and detect that an engine has ended."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from sensetig.demo.testbed.processes import EngineFailed, tail
 from sensetig.errors import InfluxDBError
 from sensetig.influxdb.client import Client
 
-#: How long the first data of every collector may take, in seconds.
+#: Seconds allowed for the first data of every collector to arrive.
 ARRIVAL_SECONDS = 90.0
 
-#: After so long without a word of a collector it is asked whether it finds anything to read on this machine.
+#: Seconds without data from a collector before the demo asks it whether this machine has anything for it to read.
 SILENT_SECONDS = 5.0
 
 #: Seconds between two redraws of the table and two checks of the engines.
 LOOK_SECONDS = 2.0
 
 
-class Watch:
+class DemoMonitor:
     """One demo while it runs.
 
     Args:
         running: the demo.
         client: of its InfluxDB, with the read token.
-        environment: what the collectors were given.
+        environment: the collectors' environment.
         logs: the folder of the engines' logs.
-        say: takes progress, a sentence at a time.
+        say: receives progress, one sentence at a time.
     """
 
     def __init__(
@@ -88,17 +88,17 @@ class Watch:
         return EngineFailed(f"{name} {what}; the end of its log {log}:\n{said}" if said else f"{name} {what}")
 
     def absent(self, arrivals: Arrivals) -> list[str]:
-        """The collectors whose data has not arrived; those that find nothing to read here are left out."""
+        """The collectors whose data has not arrived, except those that have nothing to read here."""
         silent = self._unasked - reporting(arrivals) if self.elapsed > SILENT_SECONDS else set()
-        for name in sorted(silent):
-            self._unasked.remove(name)
-            if not applicable(name, self._environment):
-                self.expected.remove(name)
-                self.say(f"{name} finds nothing to read on this machine")
+        self._unasked -= silent
+        without = [name for name in sorted(silent) if not applicable(name, self._environment)]
+        if without:
+            self.expected = [name for name in self.expected if name not in without]
+            self.say(f"nothing to read on this machine for: {', '.join(without)}")
         return missing(arrivals, self.expected, self.declared)
 
     def await_data(self, seconds: float) -> None:
-        """Wait until data of every collector has arrived, or the time is up, and say which."""
+        """Wait until data of every collector has arrived or the time is up, and print the outcome."""
         self.say("waiting for the first data of every collector")
         late = Retrying(
             retry=retry_if_result(bool),
@@ -112,13 +112,14 @@ class Watch:
             self.say("data of every collector has arrived")
 
     def show(self, console: Console, page: str = "") -> NoReturn:
-        """Draw the table again and again, until interrupted; without a terminal, only the addresses.
+        """Redraw the table until interrupted; without a terminal, print only the addresses.
 
         Args:
-            console: takes the table.
-            page: the address of the page that stands in for the dashboards; or empty.
+            console: receives the table.
+            page: the address of the page that replaces the dashboards; or empty.
         """
-        addresses = [*([f"{'Charts':14} {page}"] if page else []), *self.addresses()]
+        # Above the table: a terminal of 24 lines cuts off its end.
+        addresses = [*([f"{'Charts':14} {page}"] if page else []), *self.addresses(), "Ctrl-C stops the demo."]
         if not console.is_terminal:
             for line in addresses:
                 console.print(line, soft_wrap=True)
@@ -128,18 +129,18 @@ class Watch:
         with Live(console=console, refresh_per_second=1) as live:
             while True:
                 drawn = table(self.look(), self.declared, datetime.now(UTC))
-                live.update(Group(drawn, "", *addresses))
+                live.update(Group(*addresses, "", drawn))
                 time.sleep(LOOK_SECONDS)
 
     def let_run(self, seconds: float) -> Arrivals:
-        """Let the demo run until this long after its start, and check the engines; the arrivals by then."""
+        """Let the demo run until this long after its start, and check the engines; return the arrivals."""
         while (left := seconds - self.elapsed) > 0:
             self.check()
             time.sleep(min(LOOK_SECONDS, left))
         return self.look()
 
     def addresses(self) -> list[str]:
-        """Where the dashboards and InfluxDB are, a line each."""
+        """The addresses of the dashboards and of InfluxDB, a line each."""
         running = self._running
         lines = []
         if running.grafana_url:
@@ -150,6 +151,6 @@ class Watch:
 
 
 def last_error(log: Path, collector: str) -> str:
-    """The last error of a collector in Telegraf's log, or where to look."""
+    """The last error of a collector in Telegraf's log, or a hint where to look."""
     said = re.findall(rf"E! \[inputs\.execd\] {collector}: (.+)", log.read_text(errors="replace"))
     return said[-1] if said else f"it has said nothing of an error; Telegraf's log is {log}"

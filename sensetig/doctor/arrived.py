@@ -1,4 +1,4 @@
-"""The points that have arrived in InfluxDB lately, by measurement."""
+"""The points that have recently arrived in InfluxDB, by measurement."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from sensetig.influxdb.client import Client
 
-#: A series has as many points as its most frequent field; a measurement, the sum over its series. All of it is counted
-#: by InfluxDB, so that a hub of a thousand devices answers with a row per measurement.
+#: The points of a series are those of its most frequent field; those of a measurement are the sum over its series.
+#: InfluxDB does the counting, so that a hub of a thousand devices returns one row per measurement.
 _COUNTS = """
 from(bucket: {bucket})
     |> range(start: -{seconds}s)
@@ -25,7 +25,7 @@ from(bucket: {bucket})
 
 def points(client: Client, bucket: str, seconds: int) -> dict[str, int]:
     """The points of each measurement whose time is within the last *seconds*. Raises InfluxDBError."""
-    # A JSON string of printable characters is one of Flux, too.
+    # A JSON string of printable characters is also a valid Flux string.
     query = _COUNTS.format(bucket=json.dumps(bucket), seconds=seconds)
     answer = client.request(
         "POST",

@@ -1,4 +1,4 @@
-"""Every check, in the order of dependence: each works only if the earlier ones find nothing wrong."""
+"""All checks, in order of dependence: each requires that the earlier ones pass."""
 
 from __future__ import annotations
 

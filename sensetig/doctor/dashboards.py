@@ -27,7 +27,7 @@ _UPGRADE = hand("upgrade it: ansible-playbook upgrade.yml in the folder ansible 
 
 
 class Version(NamedTuple):
-    """The version of an engine; empty where it does not say, and whether the bundle works with it."""
+    """The version of an engine, empty if unknown, and whether the bundle works with it."""
 
     version: str
     accepted: bool
@@ -61,7 +61,7 @@ def judge_telegraf(facts: Version) -> list[Finding]:
 
 
 class Grafana(NamedTuple):
-    """Grafana's health: why it does not answer, or empty; its version."""
+    """Grafana's health: the error, or empty; and its version."""
 
     problem: str
     version: Version = Version("", True)
@@ -100,7 +100,7 @@ def judge_grafana(facts: Grafana) -> list[Finding]:
 
 
 def _server(patient: Patient) -> Server:
-    """Grafana as its administrator sees it. Raises CannotCheck and SiteError."""
+    """Grafana with the administrator's account. Raises CannotCheck and SiteError."""
     path = patient.site.grafana_password_file
     assert path is not None
     try:
@@ -116,12 +116,12 @@ def _server(patient: Patient) -> Server:
 
 
 class Provisioned(NamedTuple):
-    """What Grafana should have, and does not.
+    """Grafana's missing parts.
 
     Args:
         dashboards: titles of the bundle's dashboards that are missing.
         wanted: the number of the bundle's dashboards.
-        sources: the data sources that cannot read, each with the reason.
+        sources: the data sources that fail, each with the reason.
     """
 
     dashboards: tuple[str, ...]
@@ -152,16 +152,16 @@ def _read_dashboards(patient: Patient) -> Provisioned:
 
 
 def _unreadable(server: Server, uid: str) -> str:
-    """Why a data source cannot read; or empty."""
+    """The error of a data source; or empty."""
     try:
         answer = server.resource("check a data source", f"/api/datasources/uid/{quote(uid)}/health") or {}
-    except SetupError as error:  # Grafana answers 400 where the data source has a fault
+    except SetupError as error:  # Grafana returns 400 if the data source has a fault
         return str(error).partition("refused to check a data source: ")[2] or str(error)
     return "" if answer.get("status") == "OK" else str(answer.get("message") or "it gives no reason")
 
 
 def judge_dashboards(facts: Provisioned) -> list[Finding]:
-    """Whether the dashboards are there, and can read."""
+    """Whether the dashboards exist and can read their data."""
     found = []
     if facts.dashboards:
         names = ", ".join(facts.dashboards)
@@ -174,10 +174,10 @@ def judge_dashboards(facts: Provisioned) -> list[Finding]:
 
 
 class Alerts(NamedTuple):
-    """The way of an alert.
+    """The delivery of alerts.
 
     Args:
-        channels: that are set.
+        channels: the configured channels.
         missing: rules of the bundle that Grafana lacks.
         wanted: the number of the bundle's rules.
         failing: channels that could not send last time, each with the reason.
@@ -203,8 +203,8 @@ _RULE = re.compile(r"^ *- uid: (\S+)$", re.MULTILINE)
 
 
 def rule_uids(file: Path) -> set[str]:
-    """The UIDs in a file of alert rules; it is read by its lines, since the base installation has no YAML."""
-    # Only a rule's entry begins with its UID; those of data sources follow another key.
+    """The UIDs in a file of alert rules, read line by line because the base installation has no YAML."""
+    # Only a rule's entry begins with its UID; UIDs of data sources follow another key.
     return set(_RULE.findall(machine.text(file, 4_000_000) or ""))
 
 
@@ -218,7 +218,7 @@ def _failing(receivers: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def judge_alerts(facts: Alerts) -> list[Finding]:
-    """Whether an alert reaches a person."""
+    """Whether alerts reach a person."""
     found = []
     if facts.missing:
         found.append(Finding(policy.ACT, f"Grafana lacks {facts.missing} of {facts.wanted} alert rules", _RESTART))

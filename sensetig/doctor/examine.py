@@ -1,4 +1,4 @@
-"""Makes the checks: each in a thread, as soon as the checks that it depends on are done."""
+"""Run the checks: each in a thread, as soon as the checks that it depends on are done."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sensetig.errors import OperatorError
 
 
 def examine(checks: Sequence[Check], patient: Patient) -> Iterator[Result]:
-    """The results in the order of the checks; those of parts that this machine does not have are left out.
+    """The results in the order of the checks, without parts that this machine does not have.
 
     Args:
-        checks: each after those that it needs.
+        checks: each comes after the checks that it needs.
         patient: the machine.
     """
     titles = {each.name: each.title for each in checks}
-    # A thread for each check, so that none waits for the thread of one that waits for it.
+    # A thread for each check, so that waiting checks do not block those that they wait for.
     with ThreadPoolExecutor(len(checks), "doctor") as pool:
         made: dict[str, Future[Result | None]] = {}
         for check in checks:
@@ -38,7 +38,7 @@ def _make(
     for name, future in needed.items():
         before = future.result()
         if before is not None and before.level == UNCHECKED:
-            return Result(check, before.findings)  # its reason is the reason here, too
+            return Result(check, before.findings)  # the reason is the same here
         if before is not None and before.level == policy.ACT:
             return _unchecked(check, f"{titles[name]} comes first")
     try:
@@ -56,7 +56,7 @@ def _make(
 
 
 def _located(finding: Finding, patient: Patient) -> Finding:
-    """The finding, with the place of the playbook's settings on this machine in its cure."""
+    """The finding, with the path of this machine's playbook settings inserted into its cure."""
     if finding.cure is None or "config.yml" not in finding.cure.by_hand:
         return finding
     sentence = finding.cure.by_hand.replace("config.yml", config(patient.top))

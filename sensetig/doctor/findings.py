@@ -1,4 +1,4 @@
-"""The words of the doctor: a check, its findings, and their cures."""
+"""The types of the doctor: a check, its findings, and their cures."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from sensetig import policy
 if TYPE_CHECKING:
     from sensetig.doctor.patient import Patient
 
-#: The level of what could not be checked, next to those of :mod:`sensetig.policy`.
+#: The level of a part that could not be checked, in addition to those of :mod:`sensetig.policy`.
 UNCHECKED = "unchecked"
 
 
 class NotHere(Exception):
-    """This machine does not have the part that is checked; the check is left out."""
+    """This machine does not have the checked part; the check is left out."""
 
 
 class CannotCheck(Exception):
-    """The check cannot be made; the text says why, and completes "not checked: …"."""
+    """The check is not possible; the text is the reason, and completes "not checked: …"."""
 
 
 class Cure(NamedTuple):
-    """The way to put something right.
+    """A remedy.
 
     Args:
-        commands: run as root, one after the other; empty where a person has to act.
+        commands: run as root, in this order; empty if a person has to act.
         by_hand: the action of a person, as a sentence without a full stop.
     """
 
@@ -50,7 +50,7 @@ def hand(sentence: str) -> Cure:
     return Cure((), sentence)
 
 
-#: Puts right what the playbook has put there.
+#: Restores files that the playbook installs.
 INSTALL = hand("run sudo ./install in the checkout again")
 
 
@@ -60,7 +60,7 @@ class Finding(NamedTuple):
     Args:
         level: of :mod:`sensetig.policy`, or :data:`UNCHECKED`.
         text: a sentence without a capital and without a full stop.
-        cure: where something can be done.
+        cure: the remedy, if there is one.
     """
 
     level: str
@@ -89,9 +89,9 @@ class Check(NamedTuple):
     Args:
         name: for scripts.
         title: for people.
-        read: takes the facts from the machine. It may raise NotHere, CannotCheck and OperatorError.
-        judge: makes findings of the facts; a pure function.
-        needs: the names of checks that must find nothing wrong first.
+        read: receives the facts from the machine. It may raise NotHere, CannotCheck and OperatorError.
+        judge: derives findings from the facts; a pure function.
+        needs: the names of checks that must pass first.
     """
 
     name: str
@@ -102,7 +102,7 @@ class Check(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A check that was made."""
+    """The result of a check."""
 
     check: Check
     findings: tuple[Finding, ...]

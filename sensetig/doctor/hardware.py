@@ -18,7 +18,7 @@ _CARD = hand("copy the data off (sudo sensetig backup on a hub), and replace the
 
 
 def _board(patient: Patient) -> None:
-    """Raise CannotCheck on other machines than a Raspberry Pi."""
+    """Raise CannotCheck on machines other than a Raspberry Pi."""
     model = machine.text(patient.top / "proc/device-tree/model") or ""
     if "Raspberry Pi" not in model:
         raise CannotCheck("this machine is no Raspberry Pi")
@@ -28,7 +28,7 @@ def _board(patient: Patient) -> None:
 
 
 class Header(NamedTuple):
-    """The bus and the Sense HAT: whether they are there, and whether Telegraf collects from the board."""
+    """The bus and the Sense HAT: whether they exist, and whether Telegraf collects from the board."""
 
     i2c: bool
     hat: bool
@@ -40,12 +40,12 @@ def _read_header(patient: Patient) -> Header:
     return Header(
         machine.has_i2c(patient.top),
         machine.has_hat(patient.top),
-        (patient.top / "etc/telegraf/telegraf.d/sensehat.conf").exists() and not _is_told(patient.top),
+        (patient.top / "etc/telegraf/telegraf.d/sensehat.conf").exists() and not _has_other_source(patient.top),
     )
 
 
-def _is_told(top: Path) -> bool:
-    """Whether the settings name another source than the board."""
+def _has_other_source(top: Path) -> bool:
+    """Whether the settings select a source other than the board."""
     import tomllib
 
     try:
@@ -57,7 +57,7 @@ def _is_told(top: Path) -> bool:
 
 
 def judge_i2c(facts: Header) -> list[Finding]:
-    """Whether the bus of the header is on."""
+    """Whether the bus of the header is enabled."""
     if facts.i2c:
         return good("the bus of the header is on")
     cure = run("raspi-config", "nonint", "do_i2c", "0")
@@ -67,7 +67,7 @@ def judge_i2c(facts: Header) -> list[Finding]:
 
 
 def judge_hat(facts: Header) -> list[Finding]:
-    """Whether the board is there, and read."""
+    """Whether the board is present, and read."""
     if facts.hat and facts.collected:
         return good("found, and read")
     if facts.hat:
@@ -84,7 +84,7 @@ def judge_hat(facts: Header) -> list[Finding]:
 
 
 class Camera(NamedTuple):
-    """Whether the kernel has found a camera, and whether its service is installed."""
+    """Whether the kernel has detected a camera, and whether its service is installed."""
 
     found: bool
     used: bool
@@ -95,7 +95,7 @@ def _read_camera(patient: Patient) -> Camera:
 
 
 def judge_camera(facts: Camera) -> list[Finding]:
-    """Whether the camera is there, and used."""
+    """Whether the camera is present, and used."""
     if facts.used and not facts.found:
         return act(
             "its service is installed, and the kernel finds no camera",
@@ -110,7 +110,7 @@ def judge_camera(facts: Camera) -> list[Finding]:
 
 
 class Power(NamedTuple):
-    """The limits that hold and that have held since the start, by their names in :mod:`collectors.pi.readings`."""
+    """The limits that apply now and that have applied since boot, by their names in :mod:`collectors.pi.readings`."""
 
     limits: dict[str, bool]
     celsius: float | None = None
@@ -145,7 +145,7 @@ def _alarm(text: str) -> dict[str, bool]:
 
 
 def _parsed(parse: Callable[[str], dict[str, bool]], text: str) -> dict[str, bool]:
-    """The limits in a text; none where it has another form."""
+    """The limits in a text; none if it has another form."""
     try:
         return parse(text)
     except ValueError:
@@ -161,7 +161,7 @@ def _celsius(top: Path) -> float | None:
 
 
 def judge_power(facts: Power) -> list[Finding]:
-    """Whether the supply gives enough."""
+    """Whether the power supply is sufficient."""
     if facts.limits.get("under_voltage"):
         return act("the voltage is too low now: the Pi may stop, and its card be damaged", _POWER)
     if facts.limits.get("under_voltage_since_boot"):
@@ -170,7 +170,7 @@ def judge_power(facts: Power) -> list[Finding]:
 
 
 def judge_heat(facts: Power) -> list[Finding]:
-    """Whether the processor runs at its speed."""
+    """Whether the processor runs at full speed."""
     at = "" if facts.celsius is None else f" at {facts.celsius:.0f} °C"
     if facts.limits.get("throttled") or facts.limits.get("soft_temperature_limit"):
         return act(f"the processor is slowed down{at}", _COOLING)
@@ -191,8 +191,8 @@ class Card(NamedTuple):
     Args:
         read_only: whether the root file system cannot be written.
         errors: errors that ext4 has counted, by device.
-        life_used: percent of an eMMC's life, by device.
-        pre_eol: an eMMC's warning of its end, by device.
+        life_used: used percentage of an eMMC's life, by device.
+        pre_eol: an eMMC's end-of-life warning, by device.
     """
 
     read_only: bool
@@ -211,7 +211,7 @@ def _read_card(patient: Patient) -> Card:
             used = readings.life_used_percent(machine.text(folder / "device/life_time") or "")
             warned = readings.pre_eol(machine.text(folder / "device/pre_eol_info") or "")
         except ValueError:
-            continue  # a card without these registers, as SD cards are
+            continue  # a card without these registers, such as an SD card
         if used is not None:
             life[folder.name] = used
         if warned is not None:
@@ -227,7 +227,7 @@ def _number(path: Path) -> int:
 
 
 def judge_card(facts: Card) -> list[Finding]:
-    """Whether the storage is sound."""
+    """Whether the storage is healthy."""
     if facts.read_only:
         return act("the root file system cannot be written any more, which is how a card ends", _CARD)
     found = [

@@ -1,4 +1,4 @@
-"""Checks of InfluxDB: health, tokens, buckets, fresh points, refused writes, tasks. Requests change nothing."""
+"""Checks of InfluxDB: health, tokens, buckets, fresh points, failed writes, tasks. Requests change nothing."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Health(NamedTuple):
     """Whether InfluxDB answers.
 
     Args:
-        problem: why it does not; or empty.
-        version: that it reports.
+        problem: the reason why it does not; or empty.
+        version: the reported version.
         accepted: whether the bundle works with that version.
     """
 
@@ -74,9 +74,9 @@ class Token(NamedTuple):
 
     Args:
         file: its name there.
-        problem: why it cannot be used; or empty.
-        permissions: as InfluxDB lists them, such as ``write:raw``; None where it lists no such token.
-        wanted: the permissions it is meant to have; empty means everything.
+        problem: the reason why it cannot be used; or empty.
+        permissions: as InfluxDB lists them, such as ``write:raw``; None if it lists no such token.
+        wanted: the intended permissions; empty means all.
     """
 
     file: str
@@ -91,7 +91,7 @@ def _read_operator(patient: Patient) -> Token:
 
 
 def judge_operator(facts: Token) -> list[Finding]:
-    """Whether the token for administration is the one of this InfluxDB."""
+    """Whether the operator token belongs to this InfluxDB."""
     return judge_tokens([facts]) if facts.problem else good("InfluxDB accepts it")
 
 
@@ -147,7 +147,7 @@ def _buckets(client: Client, organisation: str) -> list[dict[str, str]]:
 
 
 def _problem(patient: Patient, file: str) -> str:
-    """Why a token is not accepted; or empty. A token that may do nothing is accepted, too."""
+    """The reason why a token is not accepted; or empty. A token without permissions is accepted, too."""
     try:
         with patient.client(file) as client:
             client.request("GET", "/api/v2/buckets?limit=1", "list its buckets")
@@ -159,7 +159,7 @@ def _problem(patient: Patient, file: str) -> str:
 
 
 def judge_tokens(facts: Sequence[Token]) -> list[Finding]:
-    """Whether each token has its permissions, and no more."""
+    """Whether each token has exactly its permissions."""
     found = []
     for each in facts:
         cure = _token_cure(each.file)
@@ -187,7 +187,7 @@ def _token_cure(file: str) -> Cure:
         return hand("put that of this InfluxDB into the folder of tokens: sensetig setup --operator-token-file FILE")
     if file == READ_TOKEN:
         return Cure((("sensetig", "setup"), ("systemctl", "try-restart", "grafana-server.service")))
-    # Telegraf gets its token encrypted, by the playbook.
+    # The playbook gives Telegraf its token encrypted.
     return _SETUP if file == WRITE_TOKEN else INSTALL
 
 
@@ -195,7 +195,7 @@ def _token_cure(file: str) -> Cure:
 
 
 class Buckets(NamedTuple):
-    """The buckets that the bundle defines, and those that are there."""
+    """The buckets that the bundle defines, and those that exist."""
 
     wanted: tuple[str, ...]
     there: frozenset[str]
@@ -210,7 +210,7 @@ def _read_buckets(patient: Patient) -> Buckets:
 
 
 def judge_buckets(facts: Buckets) -> list[Finding]:
-    """Whether the buckets are there."""
+    """Whether the buckets exist."""
     missing = [each for each in facts.wanted if each not in facts.there]
     if missing:
         names = " and ".join(missing)
@@ -226,7 +226,7 @@ class Fresh(NamedTuple):
 
     Args:
         ages: of each device's newest point, in seconds.
-        urgent: devices that `sensetig status` calls for action on.
+        urgent: devices that need action according to `sensetig status`.
         host: this machine's name.
         here: whether this machine runs Telegraf.
     """
@@ -253,7 +253,7 @@ def _read_fresh(patient: Patient) -> Fresh:
 
 
 def judge_fresh(facts: Fresh) -> list[Finding]:
-    """Whether points arrive."""
+    """Whether points are arriving."""
     restart = run("systemctl", "restart", "telegraf.service")
     if not facts.ages:
         return act(f"no device has written within {policy.FORGOTTEN_DAYS} days", restart)
@@ -276,12 +276,12 @@ def judge_fresh(facts: Fresh) -> list[Finding]:
 
 
 class Writes(NamedTuple):
-    """The writes since InfluxDB has started.
+    """The writes since the start of InfluxDB.
 
     Args:
-        failed: answered with a status of 500 or above.
-        newest_seconds: age of the newest point of any device; None where there is none.
-        room: on the disk of the database; None where that is not known.
+        failed: writes with a status of 500 or above.
+        newest_seconds: age of the newest point of any device; None if there is none.
+        room: free space on the database's disk; None if unknown.
     """
 
     failed: int
@@ -289,12 +289,12 @@ class Writes(NamedTuple):
     room: Room | None
 
 
-#: A count of answered writes in InfluxDB's own metrics (Prometheus' text format).
+#: A counter of write responses in InfluxDB's metrics (Prometheus text format).
 _WRITES = re.compile(r'^http_write_request_count\{[^}]*status="(\d{3})"[^}]*\} ([0-9.e+]+)$', re.MULTILINE)
 
 
 def failed_writes(metrics: str) -> int:
-    """The writes that InfluxDB has answered with a status of 500 or above, since it has started.
+    """The number of writes with a status of 500 or above since the start of InfluxDB.
 
     >>> failed_writes('http_write_request_count{endpoint="/api/v2/write",org_id="1",status="500"} 10')
     10
@@ -323,7 +323,7 @@ def _newest(client: Client, bucket: str) -> float | None:
     return max(times, default=None)
 
 
-#: The price of the cure. What waits in the outboxes is safe.
+#: The side effect of the cure. Points that wait in the outboxes are safe.
 _LOSES = "the restart may lose points that are in its memory and not in its write-ahead log"
 
 
@@ -341,7 +341,7 @@ def judge_writes(facts: Writes) -> list[Finding]:
             f"{text}; its disk is {facts.room.percent:.0f} % full; {_LOSES}",
             Cure((("apt-get", "clean"), *_RESTART.commands)),
         )
-    # A shard that could not be opened while the disk was full answers with an error until influxd restarts.
+    # A shard that could not be opened while the disk was full returns errors until influxd restarts.
     return act(f"{text}, though its disk has room: it does not recover from a full disk by itself; {_LOSES}", _RESTART)
 
 
@@ -349,12 +349,12 @@ def judge_writes(facts: Writes) -> list[Finding]:
 
 
 class Losses(NamedTuple):
-    """The last hour.
+    """The losses of the last hour.
 
     Args:
-        rejected: refused values by (reason, device).
+        rejected: rejected values by (reason, device).
         dropped: points that Telegraf dropped, by host.
-        refused: points that InfluxDB refused for good, or that a damaged disk took, by host and cause.
+        refused: points that InfluxDB rejected permanently, or that a damaged disk lost, by host and cause.
     """
 
     rejected: Mapping[tuple[str, str], int]
@@ -389,7 +389,7 @@ def _read_losses(patient: Patient) -> Losses:
     )
 
 
-#: Fields of the outbox -> the cause, in words.
+#: Fields of the outbox -> their cause for people.
 _CAUSES = {
     "refused_type": "with a field of another type than before",
     "refused_retention": "older than the bucket keeps",
@@ -401,7 +401,7 @@ _CAUSES = {
 
 
 def _causes(series: Series) -> dict[str, int]:
-    """The points that were lost for each cause; the last one counts what the others have not."""
+    """The number of lost points by cause; the last cause is the remainder."""
     counts = {
         words: int(float(value)) if isinstance(value, int | float) else 0
         for words, value in zip(_CAUSES.values(), series.rows[0][1:], strict=True)
@@ -415,7 +415,7 @@ def _sum(series: Series) -> int:
     return int(sum(float(value) for value in series.rows[0][1:] if isinstance(value, int | float)))
 
 
-#: Reason of a rejection -> what helps.
+#: Reason of a rejection -> remedy.
 _REASONS = {
     "clock_behind": "set the clock of that device",
     "clock_ahead": "set the clock of that device",
@@ -427,7 +427,7 @@ _REASONS = {
 
 
 def judge_losses(facts: Losses) -> list[Finding]:
-    """Whether points got lost, and why."""
+    """Whether points were lost, and why."""
     found = []
     for host, count in facts.dropped.items():
         if policy.NEVER.level(count) != policy.GOOD:
@@ -450,11 +450,11 @@ def judge_losses(facts: Losses) -> list[Finding]:
 
 
 class Task(NamedTuple):
-    """A task that the bundle defines, as InfluxDB has it.
+    """A task that the bundle defines, in its state in InfluxDB.
 
     Args:
-        status: active or inactive; empty where it is missing.
-        error: of its last run; or empty.
+        status: active or inactive; empty if it is missing.
+        error: the error of its last run; or empty.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What this machine's files say of its hardware and settings.
+"""Read facts about this machine's hardware and settings from its files.
 
 Every function takes the folder that holds ``/etc``, ``/proc`` and ``/sys``.
 """
@@ -18,13 +18,13 @@ from sensetig.doctor.place import Names
 #: The folder of the outbox.
 OUTBOX = "var/lib/sensetig-outbox"
 
-#: The variables that a notification channel brings: where it sends to.
+#: The variables that configure the targets of notification channels.
 _CHANNELS = ("SENSETIG_ALERTS_EMAIL_ADDRESSES", "SENSETIG_ALERTS_TELEGRAM_CHAT", "SENSETIG_ALERTS_WEBHOOK_URL",
              "SENSETIG_ALERTS_NTFY_URL")  # fmt: skip
 
 
 def text(path: Path, limit: int = 65536) -> str | None:
-    """The text of a file, cut at a number of bytes; None where it cannot be read."""
+    """The text of a file, limited to a number of bytes; None if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(limit).decode("utf-8", "replace")
@@ -38,18 +38,18 @@ def installed(top: Path) -> bool:
 
 
 def has_hat(top: Path) -> bool:
-    """Whether the kernel has found a Sense HAT: its matrix, or the name in the board's own memory."""
+    """Whether the kernel has detected a Sense HAT: its LED matrix, or the name in the board's EEPROM."""
     product = text(top / "proc/device-tree/hat/product") or ""
     return "Sense HAT" in product or is_present(str(top / "sys"))
 
 
 def has_i2c(top: Path) -> bool:
-    """Whether the I²C bus of the header is on."""
+    """Whether the I²C bus of the header is enabled."""
     return (top / "dev/i2c-1").exists()
 
 
 def has_camera(top: Path) -> bool:
-    """Whether the kernel has found a camera."""
+    """Whether the kernel has detected a camera."""
     try:
         find_device(str(top / "sys"))
     except Unavailable:
@@ -58,7 +58,7 @@ def has_camera(top: Path) -> bool:
 
 
 def devices(tokens: Path) -> int:
-    """The number of devices that have a token in the folder of tokens; 0 where it cannot be read."""
+    """The number of devices with a token in the folder of tokens; 0 if it cannot be read."""
     try:
         return sum(each.name.startswith("device-") and each.suffix == ".token" for each in tokens.iterdir())
     except OSError:
@@ -66,25 +66,25 @@ def devices(tokens: Path) -> int:
 
 
 def config(top: Path) -> str:
-    """Where the playbook's settings are: on a machine that ./install has installed, in a separate file."""
+    """The path of the playbook's settings; on a machine that ./install has installed, a separate file."""
     path = "etc/sensetig/config.yml"
     return f"/{path}" if (top / path).exists() else "config.yml"
 
 
 def channels(top: Path) -> list[str]:
-    """The notification channels that are set in Grafana's variables."""
+    """The notification channels configured in Grafana's variables."""
     lines = (text(top / "etc/sensetig/grafana.env") or "").splitlines()
     set_here = {name for name, _, value in (line.partition("=") for line in lines) if value.strip("\"' ")}
     return [name.split("_")[2].lower() for name in _CHANNELS if name in set_here]
 
 
 def copies_backups(top: Path) -> bool:
-    """Whether backups go to another machine."""
+    """Whether backups are copied to another machine."""
     return "SENSETIG_BACKUP_COPY_TO=" in (text(top / "etc/sensetig/backup.env") or "")
 
 
 def names(top: Path) -> Names:
-    """What this machine is called, and its address: the one that it would send from to a documentation address."""
+    """This machine's name and address: the source address of a packet to a documentation address."""
     host = socket.gethostname()
     address = ""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -110,7 +110,7 @@ def listening() -> set[tuple[str, int]]:
 
 
 def outbox_waiting(top: Path) -> int | None:
-    """The points that wait in the outbox; None where this machine has none, or it cannot be read."""
+    """The points that wait in the outbox; None without an outbox, or if it cannot be read."""
     try:
         return sum(each.points for each in scan(str(top / OUTBOX)))
     except OSError:
@@ -126,7 +126,7 @@ def not_installed(top: Path) -> str:
 
 
 def telegraf_host(top: Path) -> str:
-    """The name that this machine's points carry: Telegraf's variable, or the machine's name."""
+    """The host name in this machine's points: Telegraf's variable, or the machine's name."""
     for line in (text(top / "etc/default/telegraf") or "").splitlines():
         name, _, value = line.partition("=")
         if name == "SENSETIG_HOST" and value.strip("\"' "):

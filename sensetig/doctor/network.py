@@ -1,4 +1,4 @@
-"""Checks of the way to InfluxDB: the write path as Telegraf uses it, certificates, and the outbox."""
+"""Checks of the path to InfluxDB: the write path as Telegraf uses it, certificates, and the outbox."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class WritePath(NamedTuple):
 
     Args:
         url: of InfluxDB, or of the hub's proxy.
-        bucket: that it was for.
-        error: the failure; None where it was accepted.
+        bucket: the target bucket.
+        error: the failure; None if it was accepted.
         edge: whether the database is on another machine.
     """
 
@@ -73,7 +73,7 @@ def _read_write_path(patient: Patient) -> WritePath:
         timeout_seconds=PATIENCE_SECONDS,
     ) as client:
         try:
-            # InfluxDB checks token and bucket of a write without a point as of any other, and stores nothing.
+            # InfluxDB checks token and bucket of an empty write as of any other, and stores nothing.
             client.request("POST", f"/api/v2/write?{query}", f"write to the bucket {site.bucket!r}", body=b"")
         except InfluxDBError as error:
             return WritePath(client.url, site.bucket, error, patient.is_edge)
@@ -81,7 +81,7 @@ def _read_write_path(patient: Patient) -> WritePath:
 
 
 def _telegrafs_token(patient: Patient) -> str:
-    """The token that Telegraf writes with, which never leaves this process. Raises CannotCheck and SiteError."""
+    """Telegraf's token for writing, which never leaves this process. Raises CannotCheck and SiteError."""
     encrypted = patient.top / _CREDENTIAL
     for folder in (encrypted.parent, patient.site.tokens):
         if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
@@ -134,7 +134,7 @@ class Certificate(NamedTuple):
 
     Args:
         name: for messages.
-        days: until it ends.
+        days: days until its expiry.
         here: whether this machine renews it.
     """
 
@@ -162,7 +162,7 @@ def _read_certificates(patient: Patient) -> list[Certificate]:
 
 
 def _served_until(host: str, port: int, ca_file: Path | None) -> float:
-    """The end of the certificate that a server shows, seconds since 1970. Raises CannotCheck."""
+    """The expiry of the certificate that a server presents, seconds since 1970. Raises CannotCheck."""
     try:
         with (
             socket.create_connection((host, port), timeout=PATIENCE_SECONDS) as plain,
@@ -177,7 +177,7 @@ def _served_until(host: str, port: int, ca_file: Path | None) -> float:
 
 
 def judge_certificates(facts: list[Certificate]) -> list[Finding]:
-    """How long the certificates are valid."""
+    """How long the certificates are still valid."""
     found = []
     for each in facts:
         level = policy.CERTIFICATE_DAYS.level(each.days)
@@ -195,15 +195,15 @@ def judge_certificates(facts: list[Certificate]) -> list[Finding]:
 
 
 class Queue(NamedTuple):
-    """The queue between Telegraf and InfluxDB, or the one of a hub for the points of other machines.
+    """The queue between Telegraf and InfluxDB, or the queue of a hub for points from other machines.
 
     Args:
-        service: that has it.
-        points: that wait.
-        size_bytes: of them.
+        service: the service that owns it.
+        points: waiting points.
+        size_bytes: their size.
         oldest_seconds: age of the oldest.
-        totals: of :data:`collectors.outbox.TOTALS`; None where its state is damaged.
-        damaged_files: that were set aside.
+        totals: of :data:`collectors.outbox.TOTALS`; None if its state is damaged.
+        damaged_files: number of quarantined files.
         reason: why points wait: the last error of InfluxDB; or empty.
     """
 
@@ -241,7 +241,7 @@ def _read_queue(patient: Patient, service: str) -> Queue:
 
 
 def judge_queue(facts: Queue) -> list[Finding]:
-    """Whether points wait for long, or were lost."""
+    """Whether points wait too long, or were lost."""
     found = []
     if facts.totals is None:
         restart = run("systemctl", "restart", f"{facts.service}.service")

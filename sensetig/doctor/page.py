@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from sensetig.doctor.place import ALONE, EDGE, HUB, Access
+from sensetig.documentation import linked
 from sensetig.report.text import MAX_NAME, MAX_TEXT, printable
 from sensetig.site import Site
 
-#: Telegraf's measurements of itself: counted in the sum, and not listed.
+#: Telegraf's internal measurements: included in the total, but not listed.
 _TELEGRAFS_OWN = "internal_"
 
 _SHOWN_STEPS = 3
@@ -30,18 +31,18 @@ class Facts(NamedTuple):
         role: a constant of :mod:`sensetig.doctor.place`.
         version: of the bundle.
         site: the installation.
-        access: how to open the dashboards.
-        arrived: points of the last minute by measurement; None where they cannot be counted here.
-        problem: why they cannot; or empty.
-        hat: whether the kernel has found a Sense HAT.
-        i2c: whether the I²C bus is on.
-        camera: whether the kernel has found a camera.
+        access: how to reach the dashboards.
+        arrived: points of the last minute by measurement; None if they cannot be counted here.
+        problem: the reason why they cannot; or empty.
+        hat: whether the kernel has detected a Sense HAT.
+        i2c: whether the I²C bus is enabled.
+        camera: whether the kernel has detected a camera.
         camera_set_up: whether the camera's service is installed.
-        alerts: whether a notification channel is set.
+        alerts: whether a notification channel is configured.
         off_host: whether backups are copied to another machine.
-        waiting: points that wait in the outbox; None where this machine has none.
+        waiting: points that wait in the outbox; None without an outbox.
         config: the file with the playbook's settings.
-        own_authority: whether the installation has made its certificates itself, which browsers do not know.
+        own_authority: whether the certificates come from the installation's authority, which browsers do not trust.
     """
 
     host: str
@@ -63,7 +64,7 @@ class Facts(NamedTuple):
 
 
 def missing(facts: Facts) -> list[tuple[str, str]]:
-    """The hardware that this machine could have and has not, each with the way to add it."""
+    """Supported hardware that this machine lacks, each with the way to add it."""
     found = []
     if not facts.hat:
         first = "switch the power off, put the board on, switch it on"
@@ -79,7 +80,7 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
 
 
 def steps(facts: Facts) -> list[str]:
-    """The next three things to do, the most useful first."""
+    """The next three recommended steps, the most useful first."""
     found = []
     if (facts.arrived is not None and not facts.arrived) or facts.problem or facts.waiting:
         found.append("Find out why points do not arrive: sudo sensetig doctor")
@@ -102,16 +103,16 @@ def steps(facts: Facts) -> list[str]:
     if not any("doctor" in each for each in found):
         found.append("Check the whole installation now and then: sudo sensetig doctor")
     found.append("Calibrate the temperature against a thermometer: docs/how-to/calibration.md")
-    return found[:_SHOWN_STEPS]
+    return [linked(each, facts.site.documentation_url) for each in found[:_SHOWN_STEPS]]
 
 
 def password_command(site: Site) -> str:
-    """The command that shows the password of Grafana's administrator; empty where there is none."""
+    """The command that shows the password of Grafana's administrator; empty if there is none."""
     return "" if site.grafana_password_file is None else f"sudo cat {site.grafana_password_file}"
 
 
 def plain(facts: Facts) -> dict[str, Any]:
-    """The page for ``--json``."""
+    """The page's data for ``--json``."""
     return {
         "host": facts.host,
         "role": facts.role,
@@ -122,6 +123,7 @@ def plain(facts: Facts) -> dict[str, Any]:
             "user": facts.site.grafana_admin if facts.site.grafana_password_file else None,
             "password_command": password_command(facts.site) or None,
         },
+        "documentation": _documentation(facts.site) or None,
         "points_last_minute": None if facts.arrived is None else dict(facts.arrived),
         "problem": facts.problem or None,
         "points_waiting": facts.waiting,
@@ -131,7 +133,7 @@ def plain(facts: Facts) -> dict[str, Any]:
 
 
 def page(facts: Facts, width: int) -> RenderableType:
-    """The page for a terminal of that many columns."""
+    """The page for a terminal of *width* columns."""
     title = {EDGE: f"an edge of {facts.site.hub}", HUB: "the hub", ALONE: "on its own"}[facts.role]
     parts: list[RenderableType] = [
         Text.assemble(("SenseTIG ", "bold"), (facts.version, "bold"), f" on {facts.host}, ", title),
@@ -178,7 +180,14 @@ def _addresses(facts: Facts) -> list[tuple[str, str | Text]]:
     else:
         rows.append(("User", facts.site.grafana_admin))
         rows.append(("Password", Text.assemble(password_command(facts.site), (" shows it", "dim"))))
+    if documentation := _documentation(facts.site):
+        rows.append(("Manual", documentation))
     return rows
+
+
+def _documentation(site: Site) -> str:
+    """The first page of the documentation site; empty where there is none."""
+    return f"{site.documentation_url}/index.html" if site.documentation_url else ""
 
 
 def _on_an_edge(facts: Facts) -> Text:
@@ -197,8 +206,8 @@ def _heading(arrived: Mapping[str, int]) -> Text:
 
 
 def _columns(arrived: Mapping[str, int], width: int) -> Table:
-    """The measurements, as many next to each other as fit, in columns that read downwards."""
-    # Whoever may write chooses the names of measurements.
+    """The measurements, in as many columns as fit, ordered downwards."""
+    # Any writer can choose the names of measurements.
     shown = {printable(name, MAX_NAME): count for name, count in arrived.items() if not name.startswith(_TELEGRAFS_OWN)}
     names = sorted(shown)
     longest = max(map(len, names), default=0)

@@ -1,4 +1,4 @@
-"""The machine that the doctor examines: where its files are, and how its programs and servers are asked."""
+"""The machine that the doctor examines: its files, and access to its programs and servers."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from sensetig.errors import SiteError
 from sensetig.influxdb.client import Client
 from sensetig.site import OPERATOR_TOKEN, Site
 
-#: Seconds that one request or one program may take: several of them in a row stay below ten.
+#: Seconds allowed for one request or one program, so that several in a row stay below ten.
 PATIENCE_SECONDS = 3.0
 
-#: Bytes of a program's output that are kept.
+#: Maximum number of bytes of a program's output.
 _MAX_OUTPUT = 200_000
 
 
 class Ran(NamedTuple):
-    """A program that has ended.
+    """The result of a program.
 
     Args:
-        status: its exit status; None where there is no such program, or it took too long.
+        status: its exit status; None if there is no such program, or it took too long.
         output: its standard output.
     """
 
@@ -57,8 +57,8 @@ class Patient(NamedTuple):
     Args:
         top: the folder that holds ``etc``, ``proc``, ``sys`` and ``var``.
         site: the installation.
-        site_problem: why ``site.toml`` cannot be read; or empty.
-        host: the name that its points carry.
+        site_problem: the reason why ``site.toml`` cannot be read; or empty.
+        host: the host name in its points.
         now: wall clock, seconds since 1970.
         run: runs a program.
     """
@@ -88,7 +88,7 @@ class Patient(NamedTuple):
     def client(self, token: str = OPERATOR_TOKEN) -> Client:
         """A client of InfluxDB with a token of the folder of tokens.
 
-        Raises SiteError where there is none, and CannotCheck where only root may read the file.
+        Raises SiteError if there is none, and CannotCheck if only root may read the file.
         """
         path = self.site.tokens / token
         try:
@@ -107,7 +107,7 @@ class Patient(NamedTuple):
 
 
 def examine(top: Path, host: str) -> Patient:
-    """The patient at a folder, with what its ``site.toml`` says, or the reason why that cannot be read."""
+    """The patient at a folder, with its ``site.toml``, or the reason why that cannot be read."""
     from sensetig.site import load
 
     try:

@@ -1,4 +1,4 @@
-"""Where the dashboards of this installation are, as a browser on another machine reaches them."""
+"""The addresses of this installation's dashboards for a browser on another machine."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from urllib.parse import urlsplit
 from collectors.messaging.broker import is_loopback
 from sensetig.site import Site
 
-#: What this machine is.
+#: The roles of a machine.
 EDGE, HUB, ALONE = "edge", "hub", "one machine"
 
 
 class Names(NamedTuple):
-    """What this machine is called.
+    """The names of this machine.
 
     Args:
         host: its name.
-        local: whether others find it as ``<host>.local`` (mDNS).
-        address: on its network; empty where it has none.
-        user: who may log in over ssh.
+        local: whether it is reachable as ``<host>.local`` (mDNS).
+        address: on its network; empty if it has none.
+        user: a user who may log in over ssh.
     """
 
     host: str
@@ -30,16 +30,16 @@ class Names(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """The name that others reach it by."""
+        """The name for access from other machines."""
         return f"{self.host}.local" if self.local and "." not in self.host else self.host
 
 
 class Access(NamedTuple):
-    """How to open the dashboards.
+    """How to reach the dashboards.
 
     Args:
-        urls: the same page, by name and by address; empty where there is no Grafana.
-        tunnel: the command that must run on the reader's machine first; or empty.
+        urls: the same page, by name and by address; empty without a Grafana.
+        tunnel: the command to run on the reader's machine first; or empty.
     """
 
     urls: tuple[str, ...]
@@ -47,7 +47,7 @@ class Access(NamedTuple):
 
 
 def role(site: Site, devices: int = 0) -> str:
-    """What this machine is: :data:`EDGE`, :data:`HUB` or :data:`ALONE`.
+    """The role of this machine: :data:`EDGE`, :data:`HUB` or :data:`ALONE`.
 
     Args:
         site: the installation.
@@ -59,7 +59,7 @@ def role(site: Site, devices: int = 0) -> str:
 
 
 def access(site: Site, names: Names, listening: Collection[tuple[str, int]]) -> Access:
-    """How others open the dashboards.
+    """How to reach the dashboards from other machines.
 
     Args:
         site: this installation.
@@ -67,7 +67,7 @@ def access(site: Site, names: Names, listening: Collection[tuple[str, int]]) -> 
         listening: address and port of each socket that accepts connections here.
     """
     if site.hub:
-        # Grafana is behind the same port of the hub as the points' way in.
+        # The hub serves Grafana on the same port as the write path.
         return Access((site.influxdb_url,))
     if site.grafana_password_file is None:
         return Access(())

@@ -1,7 +1,7 @@
-"""Takes secrets out of text: those that are known by their value, and those that look like one.
+"""Remove secrets from text: known values, and text that looks like a secret.
 
-Known values come from the files that hold secrets. Unknown ones are removed where their name shows them
-(``password = …``), in a URL, and where they have the form of a token or a private key.
+Known values come from the files that hold secrets. Unknown ones are detected by their names (``password = …``), in
+URLs, and by the form of a token or private key.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from urllib.parse import quote
 
 REMOVED = "(removed)"
 
-#: Shorter values are replaced only where they are a whole word: a password "pi" would tear every text apart.
+#: Shorter values are replaced only as whole words: a password "pi" would garble every text.
 _ANYWHERE = 6
 
-#: Values that are shorter than this are not replaced: "1" is a part of every line.
+#: Shorter values are not replaced: "1" is part of every line.
 _SHORTEST = 3
 
-#: A name that says that its value is secret. All repetitions are bounded, since a journal may hold anything.
+#: A name whose value is secret. All repetitions are bounded, because a journal may contain anything.
 _NAME = (
     r"[\w.-]{0,60}(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|private[_-]?key|credential|auth(?:orization)?|psk|"
     r"webhook|chat|bot(?![a-z])|salt|serial|(?<![a-z])key)[\w.-]{0,60}"
@@ -34,7 +34,7 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 
-#: Values that are no secret: the place where one is kept, a variable, and a word or number that is too short for one.
+#: Values that are not secret: the path of a secret, a variable, and a word or number that is too short for one.
 _REFERENCE = re.compile(
     r"[\"']?(?:@\{[\w:]+\}|\$__file\{[^}]*\}|\$\{\w+(?::-[^}]*)?\}|\$[A-Z][A-Z0-9_]+"
     r"|/(?:boot|dev|etc|home|mnt|opt|proc|root|run|srv|sys|tmp|usr|var)/[\w./@+-]*"
@@ -50,7 +50,7 @@ _MQTT_USER = re.compile(r"\bu'[^'\n]{1,200}'")
 #: A run of characters as tokens have it; :func:`_is_token` decides.
 _RUN = re.compile(r"[A-Za-z0-9_+=-]{32,}")
 
-#: A URL in the settings of alerts, also in YAML: its path is what allows to send.
+#: A URL in the settings of alerts, also in YAML: its path authorizes sending.
 _ALERT_URL = re.compile(
     r"(?P<begin>\b(?:SENSETIG_ALERTS_\w{0,40}URL|url)\s{0,9}[=:]\s{0,9}[\"']?[a-z]{1,9}://[^/\s\"']+)(?P<path>/[^\s\"']*)",
     re.IGNORECASE,
@@ -62,7 +62,7 @@ _URL_WITH_USER = re.compile(
 
 
 def values(content: str) -> set[str]:
-    """The secrets in a file that holds some: the whole, each line, and what follows a user's name and a colon."""
+    """The secrets in a file: the whole content, each line, and the part after a user name and a colon."""
     found = {content.strip()}
     for line in content.splitlines():
         word = line.strip()
@@ -74,15 +74,15 @@ def values(content: str) -> set[str]:
 
 
 def assigned(text: str) -> dict[str, str]:
-    """The names in a text that say that their value is secret, with that value, without quotes."""
+    """The assignments in a text whose name marks a secret: name and value, without quotes."""
     return {each["name"].strip("\"'"): each["value"].strip().strip("\"'") for each in _ASSIGNED.finditer(text)}
 
 
 class Redactor:
-    """Cleans texts.
+    """Redacts texts.
 
     Args:
-        secrets: values that must not be in any text.
+        secrets: values that must not appear in any text.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -91,23 +91,23 @@ class Redactor:
         self.learn(secrets)
 
     def rename(self, names: Mapping[str, str]) -> None:
-        """Replace words by others, such as the names of MQTT users."""
+        """Replace words by others, such as the names of MQTT users by placeholders."""
         for name, other in names.items():
             self._names[re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")] = other
 
     def learn(self, secrets: Iterable[str]) -> None:
-        """Add values, in every form that programs print them in."""
+        """Add values, in every encoding that programs print them in."""
         for secret in secrets:
             if len(secret) >= _SHORTEST and secret not in REMOVED:
                 self._known |= _forms(secret)
-        # The longest first: a secret may be the beginning of another.
+        # Longest first: a secret may be a prefix of another.
         self._ordered = sorted(self._known, key=len, reverse=True)
 
     def learn_from(self, text: str) -> None:
-        """Add the secrets in a text of settings: values whose name says so, and the secret parts of URLs."""
+        """Add the secrets in a settings file: values whose name marks them, and the secret parts of URLs."""
         for value in assigned(text).values():
             if not _REFERENCE.fullmatch(value):
-                # A value on a line with others ends before them.
+                # On a line with several assignments, a value ends before the next.
                 parts = {value, *value.split()[:1], value.rstrip(";,}]) ")}
                 self.learn(each for each in parts if len(each) >= _ANYWHERE)
         for url in _URL_WITH_USER.finditer(text):
@@ -117,7 +117,7 @@ class Redactor:
             self.learn((path, *(each.partition("=")[2] for each in query.split("&"))))
 
     def clean(self, text: str) -> str:
-        """The text without secrets."""
+        """The redacted text."""
         for secret in self._ordered:
             if secret in text:
                 if len(secret) >= _ANYWHERE:
@@ -137,7 +137,7 @@ class Redactor:
         return text
 
     def left_in(self, text: str) -> bool:
-        """Whether a known secret is still in a text; short ones only as whole words."""
+        """Whether a text still contains a known secret; short ones only as whole words."""
         return any(
             secret in text
             and (len(secret) >= _ANYWHERE or re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", text) is not None)
@@ -146,7 +146,7 @@ class Redactor:
 
 
 def _forms(secret: str) -> set[str]:
-    """A secret as it is, in a URL, in JSON, in HTML, and in Base64."""
+    """The encodings of a secret: plain, in a URL, in JSON, in HTML, and in Base64."""
     plain = secret.encode("utf-8", "surrogatepass")
     found = {secret, quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1], escape(secret)}
     found.add(json.dumps(secret, ensure_ascii=False)[1:-1])
@@ -163,7 +163,7 @@ def _without_value(match: re.Match[str]) -> str:
 
 
 def _is_token(word: str) -> bool:
-    """Whether a long word has capitals, small letters and digits as only a token has them."""
+    """Whether a long word mixes capitals, small letters and digits like a token."""
     return (
         any(each.isupper() for each in word)
         and any(each.islower() for each in word)

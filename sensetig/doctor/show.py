@@ -1,4 +1,4 @@
-"""The doctor's answer, for the terminal and for scripts."""
+"""The doctor's output, for the terminal and for scripts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sensetig.doctor.findings import UNCHECKED, Cure, Finding, Result, worst
+from sensetig.documentation import linked
 from sensetig.fleet.table import SIGNS
 from sensetig.policy import ACT, GOOD, LOOK
 from sensetig.report.text import MAX_NAME, MAX_TEXT, printable
@@ -44,7 +45,7 @@ def _cure(cure: Cure) -> Text:
 
 
 def heading(host: str, results: Sequence[Result]) -> Text:
-    """The machine, and how many findings there are of each level."""
+    """The machine, and the number of findings of each level."""
     counts = Counter(finding.level for result in results for finding in result.findings)
     parts = [Text(f"{printable(host, MAX_NAME)}: ", style="bold")]
     for level, word in _WORDS.items():
@@ -54,16 +55,41 @@ def heading(host: str, results: Sequence[Result]) -> Text:
     return Text.assemble(*parts)
 
 
-def page(host: str, results: Sequence[Result]) -> RenderableType:
-    """The whole answer."""
+def page(host: str, results: Sequence[Result], documentation: str = "") -> RenderableType:
+    """The whole output.
+
+    Args:
+        host: the machine's name.
+        results: the checks, in their order.
+        documentation: the address of the documentation site; empty where there is none.
+    """
     parts: list[RenderableType] = [heading(host, results), table(results)]
     if cures(results):
         parts += ["", Text("sudo sensetig doctor --fix runs the commands after asking.", style="dim")]
+    if worst(results) != GOOD:
+        parts += ["", Text(linked("From a symptom to its cure: docs/troubleshooting.md", documentation), style="dim")]
     return Group(*parts)
 
 
+def with_links(results: Sequence[Result], documentation: str) -> list[Result]:
+    """The results with the addresses of the pages that they name.
+
+    Args:
+        results: the checks.
+        documentation: the address of the documentation site; empty where there is none.
+    """
+
+    def put(finding: Finding) -> Finding:
+        cure = finding.cure
+        if cure is not None and cure.by_hand:
+            cure = cure._replace(by_hand=linked(cure.by_hand, documentation))
+        return finding._replace(text=linked(finding.text, documentation), cure=cure)
+
+    return [each._replace(findings=tuple(map(put, each.findings))) for each in results]
+
+
 def cures(results: Sequence[Result]) -> list[tuple[Finding, Cure]]:
-    """The cures that are commands, each once, the most urgent finding that names it first."""
+    """The cures that are commands, each once, the most urgent finding first."""
     found: dict[Cure, Finding] = {}
     for level in (ACT, LOOK):
         for result in results:
@@ -74,7 +100,7 @@ def cures(results: Sequence[Result]) -> list[tuple[Finding, Cure]]:
 
 
 def plain(host: str, results: Sequence[Result]) -> dict[str, Any]:
-    """The answer for ``--json``."""
+    """The output for ``--json``."""
     return {
         "host": host,
         "level": worst(results),

@@ -1,4 +1,4 @@
-"""The texts that a maintainer needs: versions, settings, services, journal, hardware, the doctor's answer.
+"""Texts for a maintainer: versions, settings, services, journal, hardware, the doctor's findings.
 
 Every text goes through the redactor, and the finished archive is searched for every known secret.
 """
@@ -59,7 +59,7 @@ _SECRETS = (
     "var/lib/sensetig-enrolment/*/*.json",
 )
 
-#: Certificates and lists of revoked ones are no secrets.
+#: Certificates and revocation lists are not secret.
 _PUBLIC = (".crl", ".crt", ".pem")
 
 #: Texts of the kernel.
@@ -89,19 +89,19 @@ _PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "kernel.txt": ("journalctl", "--dmesg", "--priority=warning", "--lines=200", "--no-pager"),
 }
 
-#: Lines of a service's journal.
+#: Maximum number of lines of a service's journal.
 _LINES = 200
 
-#: Characters of one text.
+#: Maximum number of characters of one text.
 _MAX_TEXT = 400_000
 
 
 class SecretLeft(OperatorError):
-    """A secret would be in the archive."""
+    """The archive would contain a secret."""
 
 
 def redactor(patient: Patient) -> Redactor:
-    """What knows the secrets of an installation, by their files."""
+    """A redactor that knows the secrets of an installation from their files."""
     made = Redactor(())
     users: list[str] = []
     for path in _secret_files(patient):
@@ -114,12 +114,12 @@ def redactor(patient: Patient) -> Redactor:
             users.append(path.name.removeprefix("mqtt-").removesuffix(".password"))
         if path.suffix == ".passwd" or path.name == "mqtt-users":
             users += [line.partition(":")[0].strip() for line in content.splitlines() if ":" in line]
-    # Telegraf's own user has a name that every text has.
+    # The name of Telegraf's own user appears in every text.
     made.rename({name: f"mqtt-user-{n}" for n, name in enumerate(sorted({*users} - {"telegraf", ""}), 1)})
     for path in _below(patient.top, _SETTINGS):
         text = machine.text(path, _MAX_TEXT) or ""
         made.learn_from(text)
-        # A setting that names the file of a secret makes its content one.
+        # The content of a file named in a setting for a secret is secret.
         for value in assigned(text).values():
             named = Path(value.rstrip(";"))
             if named.is_absolute() and named.is_file() and named.suffix not in _PUBLIC:
@@ -143,7 +143,7 @@ def _below(top: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
 
 
 def texts(patient: Patient) -> Iterator[tuple[str, str]]:
-    """Name and text of each file of the archive, as they are on this machine."""
+    """Name and text of each file of the archive, not redacted."""
     yield "versions.json", json.dumps(_versions(), indent=2)
     results = list(examine(CHECKS, patient))
     yield "doctor.json", json.dumps(plain(patient.host, results), indent=2, ensure_ascii=False)
@@ -178,7 +178,7 @@ def _versions() -> dict[str, object]:
 
 
 def _listed(path: Path) -> str:
-    """A file of secrets as `ls -l` shows it: never its content."""
+    """A line like that of `ls -l` for a file of secrets, without its content."""
     try:
         status = path.stat()
     except OSError as error:
@@ -191,7 +191,7 @@ def bundle(patient: Patient, name: str) -> bytes:
     """The archive, a gzipped tar with one folder of that name.
 
     Raises:
-        SecretLeft: a known secret is in a text, so that nothing is returned.
+        SecretLeft: a text contains a known secret, so that nothing is returned.
     """
     cleaner = redactor(patient)
     out = io.BytesIO()

@@ -28,7 +28,7 @@ from sensetig.doctor.findings import (
 )
 from sensetig.doctor.patient import Patient
 
-#: A clock that is further behind the files of the installation than this, in seconds, has not been set.
+#: A clock that is behind the installation's files by more than this, in seconds, has not been set.
 _DAY = 86400
 
 _GIGABYTE = 1e9
@@ -41,8 +41,8 @@ class Clock(NamedTuple):
 
     Args:
         now: seconds since 1970.
-        floor: when this installation or its operating system was made, seconds since 1970; it cannot be earlier.
-        synchronised: as the kernel says; None where it does not.
+        floor: when this installation or its operating system was made, seconds since 1970; an earlier time is wrong.
+        synchronised: the kernel's report; None if unknown.
     """
 
     now: float
@@ -51,7 +51,7 @@ class Clock(NamedTuple):
 
 
 def _read_clock(patient: Patient) -> Clock:
-    # The second has the time at which its package was built, which the clock of this machine did not give it.
+    # The second file carries the build time of its package, which does not come from this machine's clock.
     files = (patient.top / "etc/sensetig/site.toml", patient.top / "usr/lib/os-release")
     dates = [each.stat().st_mtime for each in files if each.exists()]
     answer = patient.run(("timedatectl", "show", "--property=NTPSynchronized", "--value"))
@@ -60,7 +60,7 @@ def _read_clock(patient: Patient) -> Clock:
 
 
 def judge_clock(facts: Clock) -> list[Finding]:
-    """Whether the time is right."""
+    """Whether the time is correct."""
     cure = run("systemctl", "restart", "systemd-timesyncd.service")
     if facts.now < facts.floor - _DAY:
         return act(
@@ -82,7 +82,7 @@ def _date(seconds: float) -> str:
 
 # --- groups ---------------------------------------------------------------------------------------------
 
-#: Devices, the service that opens each, and the hardware that they belong to.
+#: Device files, the service that opens each, and the hardware that they belong to.
 _DEVICES = (
     ("i2c-1", "telegraf.service", "Sense HAT"),
     ("vcio", "telegraf.service", "firmware"),
@@ -95,10 +95,10 @@ class Device(NamedTuple):
 
     Args:
         path: of the file.
-        group: that it belongs to.
+        group: the group of the file.
         open: whether that group may read and write it.
         service: the service that opens it.
-        groups: of that service.
+        groups: the groups of that service.
     """
 
     path: str
@@ -141,7 +141,7 @@ def _member_of(top: Path, user: str) -> set[str]:
 
 
 def judge_groups(facts: Sequence[Device]) -> list[Finding]:
-    """Whether each service may open its devices."""
+    """Whether each service can open its devices."""
     found = []
     for each in facts:
         if not each.open:
@@ -164,12 +164,12 @@ def _read_site(patient: Patient) -> str:
 
 
 def judge_site(problem: str) -> list[Finding]:
-    """Whether the installation is described."""
+    """Whether ``site.toml`` is valid."""
     return act(problem.partition("; ")[0], INSTALL) if problem else good("/etc/sensetig/site.toml is sound")
 
 
 def _read_settings(patient: Patient) -> str:
-    """Why the collectors' settings are refused; or empty."""
+    """The reason why the collectors' settings are rejected; or empty."""
     file = patient.top / "etc/sensetig/sensetig.toml"
     if not file.exists():
         raise NotHere
@@ -194,12 +194,12 @@ _PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,NRestarts,UnitFileState,
 
 
 def units(top: Path) -> list[str]:
-    """The units that the playbook has installed, or changed by a drop-in."""
+    """The units that the playbook has installed, or modified by a drop-in."""
     folder = top / "etc/systemd/system"
     own = {each.name for kind in ("service", "timer", "path") for each in folder.glob(f"sensetig-*.{kind}")}
     own |= {each.parent.name.removesuffix(".d") for each in folder.glob("*.service.d/sensetig.conf")}
     own |= {each.name for each in folder.glob("nats-server.service")}
-    # A drop-in of the clock's bounds what others wait for; it is no service of SenseTIG.
+    # The drop-in for systemd-time-wait-sync only limits a wait; it is not a service of SenseTIG.
     return sorted(each for each in own if not each.startswith("systemd-"))
 
 
@@ -249,7 +249,7 @@ _CLEAN = Cure((("apt-get", "clean"), ("journalctl", "--vacuum-size=64M")))
 
 
 class Room(NamedTuple):
-    """A file system: a folder on it, percent of bytes and of inodes in use, and free bytes."""
+    """A file system: a folder on it, used percentages of bytes and of inodes, and free bytes."""
 
     folder: str
     percent: float
@@ -258,12 +258,12 @@ class Room(NamedTuple):
 
 
 def room(top: Path, folder: str) -> Room | None:
-    """The room at a folder below *top*; None where it is not there."""
+    """The space at a folder below *top*; None if the folder does not exist."""
     try:
         status = os.statvfs(top / folder)
     except OSError:
         return None
-    # As df: what is reserved for root is neither used nor free.
+    # As df does: space reserved for root is neither used nor free.
     used, free = status.f_blocks - status.f_bfree, status.f_bavail
     nodes = status.f_files - status.f_ffree
     return Room(
@@ -284,7 +284,7 @@ def _read_disk(patient: Patient) -> list[Room]:
 
 
 def judge_disk(facts: Sequence[Room]) -> list[Finding]:
-    """Whether there is room."""
+    """Whether there is enough space."""
     found = []
     for each in facts:
         level = policy.DISK_PERCENT.level(each.percent)
@@ -311,9 +311,9 @@ class Memory(NamedTuple):
 
     Args:
         percent: in use.
-        bounded: whether the kernel keeps a service within MemoryMax.
+        bounded: whether the kernel enforces MemoryMax.
         command_line: the file with the kernel's command line, relative to the root; or empty.
-        requested: whether that file asks for the memory group already.
+        requested: whether that file already enables the memory cgroup.
     """
 
     percent: float
@@ -339,7 +339,7 @@ def _read_memory(patient: Patient) -> Memory:
 
 
 def judge_memory(facts: Memory) -> list[Finding]:
-    """How much memory is in use."""
+    """The amount of memory in use."""
     level = policy.MEMORY_PERCENT.level(facts.percent)
     text = f"{facts.percent:.0f} % are in use"
     if level == policy.GOOD:
@@ -348,7 +348,7 @@ def judge_memory(facts: Memory) -> list[Finding]:
 
 
 def judge_cgroup(facts: Memory) -> list[Finding]:
-    """Whether the bounds of the services' memory have an effect."""
+    """Whether the services' memory limits are effective."""
     if facts.bounded:
         return good("the kernel keeps each service within its MemoryMax")
     text = "the kernel runs without the memory control group, so MemoryMax of the services has no effect"
@@ -356,14 +356,14 @@ def judge_cgroup(facts: Memory) -> list[Finding]:
         return look(text, hand("start the kernel with cgroup_enable=memory"))
     if facts.requested:
         return look(f"{text}; it is requested, and comes with the next start", hand("restart the machine"))
-    # Raspberry Pi OS disables it before this file is read; what is here comes later.
+    # Raspberry Pi OS disables it before this file is read; a later option takes precedence.
     changes = "s/ *cgroup_disable=memory//; 1s/$/ cgroup_enable=memory/"
     edit = run("sed", "-i", changes, f"/{facts.command_line}")
     return look(f"{text}; a restart of the machine follows the cure", edit)
 
 
 def health(content: bytes) -> dict[str, str]:
-    """The text values of a server's answer in JSON; empty where it is none."""
+    """The text values in a server's JSON response; empty if it is invalid."""
     try:
         document = json.loads(content)
     except ValueError:

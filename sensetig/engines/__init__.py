@@ -1,7 +1,7 @@
-"""Telegraf, InfluxDB and Grafana: found on this machine, or got from the first source that serves.
+"""Telegraf, InfluxDB and Grafana: found on this machine, or obtained from the first suitable source.
 
 >>> from sensetig.engines import locate
->>> telegraf = locate("telegraf")  # an Engine, or None where it is neither installed nor cached
+>>> telegraf = locate("telegraf")  # an Engine, or None if it is neither installed nor cached
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The third source: the vendors' Debian archives, with checksum and signature verified before anything is unpacked.
 
-One chain, as apt has it: the public key's primary fingerprint is known beforehand; the key signs InRelease;
-InRelease has the checksum of Packages, Packages that of the package.
+The chain of trust is that of apt: the fingerprint of the primary key is known; the key signs InRelease; InRelease has
+the checksum of Packages, and Packages has that of the package.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from urllib.parse import urlsplit
 from sensetig.engines.catalogue import Archive, Package
 from sensetig.engines.engine import EngineUnavailable
 
-#: How long a host may take to answer at all, in seconds.
+#: Seconds allowed for a host to respond at all.
 ANSWER_SECONDS = 4.0
 
 #: Maximum time without progress of a transfer, in seconds.
 STALL_SECONDS = 30.0
 
-#: How often a transfer is reported, in seconds.
+#: Seconds between progress reports of a transfer.
 REPORT_SECONDS = 5.0
 
 _INDEXES: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
@@ -50,19 +50,19 @@ def unpack(
     patience: float = ANSWER_SECONDS,
     now: datetime | None = None,
 ) -> None:
-    """Fetch a package, verify it, and lay out what of it is the engine.
+    """Fetch a package, verify it, and extract the engine from it.
 
     Args:
-        package: which, and whose.
+        package: the package, with its archive.
         architecture: Debian's name.
         target: the program to write, or the folder to fill.
-        say: takes a sentence about progress.
-        patience: how long the host may take to answer, in seconds.
-        now: the time; a signature that has run out is refused.
+        say: receives a sentence about progress.
+        patience: seconds allowed for the host to respond.
+        now: the current time; an expired signature is rejected.
 
     Raises:
-        EngineUnavailable: when the host does not answer, when anything is not what its checksum or its
-            signature says, and when there is no such version. Nothing is written then.
+        EngineUnavailable: the host does not respond, a checksum or a signature does not match, or there is no such
+            version. Nothing is written then.
     """
     archive = package.archive
     with tempfile.TemporaryDirectory(prefix="sensetig-") as name:
@@ -85,12 +85,12 @@ def unpack(
 
 
 def _first_answer(archive: Archive, patience: float) -> bytes:
-    """The key, or an error within seconds: the resolver's own patience, with several servers, is half a minute."""
+    """The key, or an error within seconds: the resolver alone would wait half a minute if it has several servers."""
     host = urlsplit(archive.key).hostname
     answer: list[bytes | EngineUnavailable] = []
 
     def ask() -> None:
-        # A separate folder: the caller's folder may be gone when a late answer arrives.
+        # A separate folder: the caller's folder may be gone when a late response arrives.
         with tempfile.TemporaryDirectory(prefix="sensetig-") as folder:
             try:
                 answer.append(_fetch(archive.key, None, Path(folder), timeout=patience).read_bytes())
@@ -108,15 +108,15 @@ def _first_answer(archive: Archive, patience: float) -> bytes:
 
 
 def believed(archive: Archive, keys: bytes, signed: bytes) -> bytes:
-    """The text of an InRelease file whose signature holds.
+    """The text of an InRelease file, after its signature has been verified.
 
     Args:
-        archive: whose fingerprint counts.
-        keys: public keys, armoured or not; only the one with that fingerprint is believed.
+        archive: its fingerprint is the trust anchor.
+        keys: public keys, armoured or not; only the one with that fingerprint is trusted.
         signed: the clear-signed text.
 
     Raises:
-        EngineUnavailable: when the key is not among them, or has not signed this.
+        EngineUnavailable: the key is not among them, or has not signed this.
     """
     try:
         from pysequoia import Cert, verify
@@ -149,15 +149,15 @@ def believed(archive: Archive, keys: bytes, signed: bytes) -> bytes:
 
 
 def _first_line(error: Exception) -> str:
-    # A trace of the library's own may follow.
+    # The library may append a traceback.
     return str(error).partition("\n")[0].rstrip(".")
 
 
 def read_release(text: bytes, archive: Archive, now: datetime) -> Mapping[str, Any]:
-    """The fields of a Release file that has not run out.
+    """The fields of a Release file that has not expired.
 
     Args:
-        text: the believed text.
+        text: the verified text.
         archive: for messages.
         now: with a time zone.
     """
@@ -173,7 +173,7 @@ def read_release(text: bytes, archive: Archive, now: datetime) -> Mapping[str, A
 def choose_index(
     release: Mapping[str, Any], archive: Archive, architecture: str
 ) -> tuple[str, str, Callable[[bytes], bytes]]:
-    """The path, the SHA-256 and the unpacking of the list of packages."""
+    """The path, SHA-256 and decompressor of the list of packages."""
     checksums = {entry["name"]: entry["sha256"] for entry in release.get("SHA256", ())}
     for name, expand in _INDEXES:
         path = f"{archive.component}/binary-{architecture}/{name}"
@@ -183,7 +183,7 @@ def choose_index(
 
 
 def choose_package(index: bytes, package: Package, architecture: str) -> tuple[str, str]:
-    """The path and the SHA-256 of a package.
+    """The path and SHA-256 of a package.
 
     Args:
         index: the text of a Packages file.
@@ -206,12 +206,12 @@ def choose_package(index: bytes, package: Package, architecture: str) -> tuple[s
 
 
 def extract(deb: Path, title: str, takes: str, target: Path) -> None:
-    """Lay out the engine of a verified package: one file, or everything under one folder.
+    """Extract the engine from a verified package: one file, or everything below one folder.
 
     Args:
         deb: the package.
         title: its name and version, for messages.
-        takes: what of it is the engine: a file, or a folder with a slash at its end.
+        takes: the path of the engine: a file, or a folder with a trailing slash.
         target: the file, or the folder.
     """
     from debian.arfile import ArError
@@ -227,7 +227,7 @@ def extract(deb: Path, title: str, takes: str, target: Path) -> None:
 
 
 def _place(members: tarfile.TarFile, member: tarfile.TarInfo, takes: str, target: Path) -> bool:
-    """Write one member to its place; False if it is not part of the engine. A link becomes a copy of its target."""
+    """Write one member to its target; False if it is not part of the engine. A link becomes a copy of its target."""
     path = member.name.removeprefix("./")
     if takes.endswith("/"):
         if not path.startswith(takes) or ".." in Path(path).parts:
@@ -248,10 +248,10 @@ def _place(members: tarfile.TarFile, member: tarfile.TarInfo, takes: str, target
 
 
 class Progress:
-    """Reports the progress at intervals, with the methods that pooch calls on a progress bar.
+    """Reports progress at intervals, with the methods that pooch calls on a progress bar.
 
     Args:
-        say: takes words such as ``12 of 58 MB``.
+        say: receives text such as ``12 of 58 MB``.
         timer: monotonic seconds.
     """
 
@@ -280,7 +280,7 @@ class Progress:
 def _fetch(
     url: str, sha256: str | None, folder: Path, progress: Progress | None = None, timeout: float = STALL_SECONDS
 ) -> Path:
-    """A file from the archive; with a checksum, it is there only when that holds."""
+    """Download a file from the archive; with a checksum, the file exists only if it matches."""
     try:
         import pooch  # type: ignore[import-untyped]
     except ImportError as error:
@@ -288,13 +288,13 @@ def _fetch(
             "the vendors' archives are fetched with pooch; install sensetig with its extra engines"
         ) from error
 
-    pooch.get_logger().setLevel("ERROR")  # it logs each file; here only what concerns the operator is said
+    pooch.get_logger().setLevel("ERROR")  # it logs each file; print only messages for the operator
     downloader = pooch.HTTPDownloader(progressbar=progress or False, timeout=timeout)
     name = re.sub(r"\W+", "-", urlsplit(url).path)
     known = f"sha256:{sha256}" if sha256 else None
     try:
         return Path(pooch.retrieve(url, known, fname=name, path=folder, downloader=downloader))
-    except ValueError as error:  # pooch's word for a checksum that does not hold
+    except ValueError as error:  # pooch's error for a checksum mismatch
         raise EngineUnavailable(f"{url} is not what its signed checksum says: it was altered on the way") from error
     except OSError as error:  # requests' errors are OSErrors
         host, path = urlsplit(url).hostname, urlsplit(url).path
@@ -306,7 +306,7 @@ def _fetch(
 
 
 def _reason(error: OSError) -> str:
-    """The innermost cause, which is the one that a person understands."""
+    """The innermost cause, which is the most understandable."""
     words = " ".join(str(error).split())
     inner = re.findall(r"(?:\[Errno -?\d+\] )([^'\")]+)", words)
     return inner[-1] if inner else words

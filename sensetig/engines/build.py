@@ -1,4 +1,4 @@
-"""The last source: Telegraf, InfluxDB and NATS built from the Go modules under ``engines/``, which pin them."""
+"""The last source: Telegraf, InfluxDB and NATS built from the Go modules in ``engines/``, which pin their versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sensetig.engines.catalogue import Build, Need, Spec
 from sensetig.engines.engine import EngineUnavailable
 from sensetig.engines.platforms import version_in
 
-#: How often a build says that it is still at work, in seconds.
+#: Seconds between messages that a build is still running.
 REPORT_SECONDS = 30.0
 
 #: Maximum time for compilers to end after a signal, in seconds.
@@ -44,9 +44,9 @@ class Missing(NamedTuple):
     """A program that a build lacks.
 
     Args:
-        need: which one.
-        found: the version that is there, too old; None where the program is not there, or does not run.
-        broken: the program that does not run, and its message, or None.
+        need: the requirement.
+        found: the installed version, which is too old; None if the program is missing or does not run.
+        broken: the program that fails, and its output, or None.
     """
 
     need: Need
@@ -65,11 +65,11 @@ class Missing(NamedTuple):
 
 
 def missing(needs: Collection[Need], environ: Mapping[str, str]) -> list[Missing]:
-    """Which of these programs are not on PATH, or are too old.
+    """The required programs that are not on PATH, or are too old.
 
     Args:
         needs: the programs.
-        environ: where PATH is.
+        environ: provides PATH.
     """
     lacking = []
     for need in needs:
@@ -95,9 +95,9 @@ class _DoesNotRun(EngineUnavailable):
 
 
 def _version(program: str, environ: Mapping[str, str]) -> str | None:
-    """The version that a program says, or None where it says none. Raises _DoesNotRun."""
-    # Go says its version to "version" and not to "--version"; it must not change itself for the answer, nor refuse
-    # one because of settings that do not reach the build.
+    """The version that a program prints, or None if it prints none. Raises _DoesNotRun."""
+    # Go prints its version for "version", not "--version"; it must neither switch toolchains for this, nor fail
+    # because of settings that do not affect the build.
     argument = "version" if Path(program).name == "go" else "--version"
     try:
         run = subprocess.run(
@@ -111,7 +111,7 @@ def _version(program: str, environ: Mapping[str, str]) -> str | None:
     except OSError as error:
         raise _DoesNotRun(program, error.strerror or str(error)) from None
     if run.returncode != 0:
-        # The first line of a rustup without a toolchain has the error.
+        # The first line of a rustup without a toolchain is the error.
         said = next((line.strip() for line in run.stderr.splitlines() if line.strip()), None)
         raise _DoesNotRun(
             program, said.removeprefix("error: ").rstrip(".") if said else f"it ends with status {run.returncode}"
@@ -120,24 +120,24 @@ def _version(program: str, environ: Mapping[str, str]) -> str | None:
 
 
 def environment(build: Build, environ: Mapping[str, str], *, go: str, wanted: str, rust: str | None) -> dict[str, str]:
-    """The environment of ``go build``: the person's own, without what would change the result.
+    """The environment of ``go build``: the user's, without variables that would change the result.
 
     Args:
         build: the engine's build.
-        environ: the person's environment.
-        go: the version of Go that is installed.
-        wanted: the version that ``go.mod`` asks for.
-        rust: the name of rustup's toolchain that is installed, or None where Rust is not rustup's.
+        environ: the user's environment.
+        go: the installed version of Go.
+        wanted: the version that ``go.mod`` requires.
+        rust: the name of rustup's installed toolchain, or None if Rust does not come from rustup.
     """
     variables = {name: value for name, value in environ.items() if name not in _STRIPPED}
-    # Set, and not merely left out: where the variable is empty, Go reads its own settings file.
+    # Set explicitly: if a variable is unset, Go reads its settings file.
     variables["GOFLAGS"] = "-mod=readonly -buildvcs=false"
     variables["GOWORK"] = "off"
     variables["CGO_ENABLED"] = "1" if build.cgo else "0"
     if Version(go) < Version(wanted):
         variables.setdefault("GOTOOLCHAIN", "auto")
     if rust is not None:
-        # libflux pins an exact Rust in a file; newer ones build it as well, and none is downloaded.
+        # libflux pins an exact Rust version; newer ones build it as well, and this avoids a download.
         variables["RUSTUP_TOOLCHAIN"] = rust
     return variables
 
@@ -161,16 +161,16 @@ def compile_engine(
     """Build an engine.
 
     Args:
-        spec: which one; it has a build.
+        spec: an engine with a build.
         module: the folder of ``go.mod``.
         target: the program to write.
         plugins: Telegraf's plugins.
-        environ: the person's environment.
-        log: takes the compilers' output.
-        say: takes a sentence from time to time.
+        environ: the user's environment.
+        log: receives the compilers' output.
+        say: receives a sentence from time to time.
 
     Raises:
-        EngineUnavailable: when the build fails; the sentence quotes the end of the log.
+        EngineUnavailable: the build failed; the sentence quotes the end of the log.
     """
     build = spec.build
     assert build is not None
@@ -192,7 +192,7 @@ def compile_engine(
                 "a build needs pkg-config: install sensetig with its extra engines, or the package pkg-config"
             )
         if real is not None:
-            # The helper writes a .pc file and has pkg-config read it; the wheel's saves the operator a package.
+            # The helper writes a .pc file for pkg-config; pkg-config from the wheel saves the operator a package.
             (tools / "pkg-config").symlink_to(real)
             variables["PATH"] = f"{tools}{os.pathsep}{variables.get('PATH', '')}"
         helper = tools / "build-pkg-config"
@@ -204,7 +204,7 @@ def compile_engine(
 
 
 def _pkg_config() -> Path | None:
-    """The pkg-config that comes as a wheel, or None where the extra is not installed: then the system's serves."""
+    """The pkg-config from the wheel, or None if the extra is not installed: the system's is used then."""
     try:
         import pkgconf
     except ImportError:
@@ -213,7 +213,7 @@ def _pkg_config() -> Path | None:
 
 
 def wanted_go(module: str) -> str:
-    """The version of Go that a ``go.mod`` asks for."""
+    """The version of Go that a ``go.mod`` requires."""
     match = re.search(r"^go\s+(\S+)", module, re.MULTILINE)
     if match is None:
         raise EngineUnavailable("the engine's go.mod does not say which version of Go it needs")
@@ -254,7 +254,7 @@ def _go(
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    process_group=0,  # so its compilers end with it
+                    process_group=0,  # so that its compilers end with it
                 )
             while True:
                 try:
@@ -284,7 +284,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _raised() -> Iterator[None]:
-    """Have the signals that would end this process at once raised instead, so that the build ends with it.
+    """Convert signals that would end this process at once into exceptions, so that the build ends with it.
 
     Existing handlers of such a signal are kept.
     """

@@ -1,4 +1,4 @@
-"""The second source: a cache outside the tree, keyed by version, so that the next checkout finds everything there.
+"""The second source: a cache outside the tree, keyed by version, which all checkouts share.
 
 An engine's folder is created under another name and renamed when it is complete.
 """
@@ -25,9 +25,9 @@ _RECORD = "sensetig.json"
 
 
 def top(environ: Mapping[str, str]) -> Path:
-    """The folder of all that is cached: SENSETIG_CACHE, or the user's cache."""
+    """The root of all caches: SENSETIG_CACHE, or the user's cache folder."""
     folder = environ.get("SENSETIG_CACHE") or platformdirs.user_cache_dir("sensetig", appauthor=False)
-    return Path(folder).absolute()  # compilers run in another folder
+    return Path(folder).absolute()  # because compilers run in another folder
 
 
 def root(environ: Mapping[str, str]) -> Path:
@@ -41,7 +41,7 @@ class Key(NamedTuple):
     Args:
         name, version: the engine's.
         system, architecture: of the machine; a home folder may be shared between machines.
-        plugins: the fingerprint of the plugins of a Telegraf built with only these; None where it has all.
+        plugins: the fingerprint of the plugins of a Telegraf built with only these; None if it has all.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Cache:
     """The engines under one folder.
 
     Args:
-        folder: need not be there yet.
+        folder: need not exist yet.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -79,12 +79,12 @@ class Cache:
         return Engine(spec.name, record.get("version", key.version), path, f"the cache ({record['source']})")
 
     def log(self, key: Key) -> Path:
-        """Where the output of a build of that key goes."""
+        """The log file of a build with that key."""
         return self.folder / f"{key.folder}.log"
 
     @contextmanager
     def lock(self, key: Key, say: Callable[[str], None]) -> Iterator[None]:
-        """Keep other processes from getting the same engine meanwhile; waits until they are done."""
+        """Prevent other processes from obtaining the same engine; wait until they are done."""
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / f"{key.name}-{key.version}.lock")
         try:
@@ -99,7 +99,7 @@ class Cache:
 
     @contextmanager
     def staging(self, key: Key) -> Iterator[Path]:
-        """An empty folder on the cache's file system, gone at the end unless it was installed."""
+        """An empty folder on the cache's file system, removed at the end unless it was installed."""
         folder = Path(tempfile.mkdtemp(prefix=f".{key.folder}-", dir=self.folder))
         folder.chmod(0o755)
         try:
@@ -108,16 +108,16 @@ class Cache:
             shutil.rmtree(folder, ignore_errors=True)
 
     def install(self, key: Key, staged: Path, source: str, version: str | None = None) -> None:
-        """Put a complete folder in its place, at once.
+        """Move a complete folder into place atomically.
 
         Args:
             key: its identity.
             staged: the folder, on the same file system.
-            source: where its content came from, in words.
-            version: its version, if it may differ from the key's, as in a package of an operating system.
+            source: the source of its content, in words.
+            version: its version, if it may differ from the key's, for example in a package of an operating system.
         """
         record = {"source": source, "version": version or key.version}
         (staged / _RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
         target = self.folder / key.folder
-        shutil.rmtree(target, ignore_errors=True)  # a folder without a program or a record; never a whole one
+        shutil.rmtree(target, ignore_errors=True)  # a folder without a program or a record, never a complete one
         staged.rename(target)

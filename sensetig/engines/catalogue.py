@@ -12,10 +12,10 @@ class Archive(NamedTuple):
     """A vendor's Debian archive.
 
     Args:
-        url: its root, without a slash at the end.
+        url: its root, without a trailing slash.
         suite: the folder under ``dists``.
         component: the folder under the suite.
-        key: where the vendor publishes the public key.
+        key: the address of the vendor's public key.
         fingerprint: the primary key's, 40 hexadecimal digits in upper case.
     """
 
@@ -33,7 +33,7 @@ class Package(NamedTuple):
         archive: the archive.
         name: the Debian package.
         version: its full Debian version.
-        takes: what of it is the engine: a file, or a folder with a slash at its end.
+        takes: the path of the engine: a file, or a folder with a trailing slash.
     """
 
     archive: Archive
@@ -47,7 +47,7 @@ class OsPackage(NamedTuple):
 
     Args:
         name: the Debian package.
-        takes: the file that is the engine.
+        takes: the path of the engine.
     """
 
     name: str
@@ -61,12 +61,12 @@ class Build(NamedTuple):
         module: the module's folder, such as ``engines``.
         package: the Go package of its program.
         tags: the build tags that are always set.
-        plugins: whether the tags go on with the plugins that the configuration names.
-        cgo: whether C is linked in.
+        plugins: whether to add a tag for each plugin that the configuration names.
+        cgo: whether C code is linked in.
         variables: the values that the linker sets.
         pkg_config: the Go package of a replacement for pkg-config, or None.
         needs: the keys of :attr:`Catalogue.needs`.
-        duration: how long it takes, in words.
+        duration: the approximate duration, in words.
         extra: plugins beyond those named in the configuration, each with its reason.
     """
 
@@ -86,19 +86,19 @@ class Spec(NamedTuple):
     """One engine.
 
     Args:
-        name: its key; a program's own name where it is one program.
+        name: its key; the program's own name if it is a single program.
         title: its name in sentences.
-        version: the version that archives and build give.
-        accepts: the versions that will do, as a PEP 440 specifier.
-        programs: the names that it is looked for by on PATH.
-        version_arguments: what makes the program print its version.
-        home: the variable that names its folder, or None where the engine is one program.
-        needed: whether the bundle works at all without it.
-        architectures: Debian's names of the architectures that it exists for.
-        without: the consequences or the remedy if it is not available.
-        package: where the vendor has it, or None where there is no archive of the vendor's.
-        os_package: where the operating system has it, or None where that is not asked.
-        build: how it is built, or None where it is not.
+        version: the version from archives and builds.
+        accepts: the compatible versions, as a PEP 440 specifier.
+        programs: its names on PATH.
+        version_arguments: arguments that make the program print its version.
+        home: the variable that names its folder, or None if the engine is a single program.
+        needed: whether the bundle requires it.
+        architectures: Debian's names of the supported architectures.
+        without: the consequences or the remedy if it is unavailable.
+        package: the vendor's package, or None if the vendor has no archive.
+        os_package: the operating system's package, or None if that is not used.
+        build: its build, or None if it is not built.
     """
 
     name: str
@@ -122,9 +122,9 @@ class Need(NamedTuple):
     Args:
         program: its name on PATH.
         title: its name in sentences.
-        minimum: the oldest version that serves, or None where any does.
-        packages: Debian packages that bring it, best first.
-        together: packages that are installed with it.
+        minimum: the minimum version, or None for any.
+        packages: Debian packages that contain it, best first.
+        together: packages to install with it.
         otherwise: another source.
     """
 
@@ -137,7 +137,7 @@ class Need(NamedTuple):
 
 
 class Catalogue(NamedTuple):
-    """Everything that the data file says."""
+    """The content of the data file."""
 
     engines: Mapping[str, Spec]
     needs: Mapping[str, Need]
@@ -145,12 +145,12 @@ class Catalogue(NamedTuple):
 
 
 def load() -> Catalogue:
-    """The bundle's own data file."""
+    """Load the bundle's data file."""
     return parse((files(__package__) / "engines.toml").read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> Catalogue:
-    """A data file of the same form; a key that is missing raises KeyError."""
+    """Parse a data file; a missing key raises KeyError."""
     document = tomllib.loads(text)
     archives = {name: Archive(**entry) for name, entry in document.pop("archives").items()}
     needs = {name: _need(name, entry) for name, entry in document.pop("needs").items()}

@@ -9,7 +9,7 @@ from sensetig.errors import OperatorError
 
 
 class EngineUnavailable(OperatorError):
-    """No source gives the engine; the message says in one sentence why, and what to do."""
+    """No source provides the engine; the message is one sentence with the reason and the remedy."""
 
 
 class Engine(NamedTuple):
@@ -19,7 +19,7 @@ class Engine(NamedTuple):
         name: its key in ``engines.toml``, such as ``telegraf``.
         version: such as ``1.39.3``.
         path: the program; for Grafana its home folder.
-        source: where it came from, in words that complete "from ...".
+        source: its source, in words that complete "from ...".
     """
 
     name: str

@@ -12,16 +12,16 @@ from sensetig.engines.catalogue import Spec
 from sensetig.engines.engine import Engine
 from sensetig.engines.platforms import version_in, will_do
 
-#: How long a program may take to say its version, in seconds; a slow card needs some of it.
+#: Seconds allowed for a program to print its version; slow on an SD card.
 PATIENCE = 60.0
 
 
 class Found(NamedTuple):
-    """What was looked at.
+    """The result of a search.
 
     Args:
-        engine: one that will do, or None.
-        reasons: why others will not, a sentence each.
+        engine: a suitable engine, or None.
+        reasons: why the others are unsuitable, a sentence each.
     """
 
     engine: Engine | None
@@ -32,9 +32,9 @@ def find(spec: Spec, environ: Mapping[str, str], plugins: Collection[str] = ()) 
     """Look for an installed engine.
 
     Args:
-        spec: which one.
-        environ: where PATH and the variable of its home are.
-        plugins: for Telegraf, the plugins that it must have; another build may lack some.
+        spec: the engine.
+        environ: provides PATH and the variable of its home.
+        plugins: for Telegraf, the required plugins; a foreign build may lack some.
     """
     reasons: list[str] = []
     for path, source in _candidates(spec, environ, reasons):

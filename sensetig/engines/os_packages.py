@@ -1,4 +1,4 @@
-"""Packages of the operating system: installed when run as root on a Debian family, otherwise named in one command."""
+"""Packages of the operating system: installed when run as root on Debian, otherwise listed in one command."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from packaging.version import InvalidVersion, Version
 from sensetig.engines.catalogue import Need
 from sensetig.engines.platforms import version_in
 
-#: apt's lists older than this are fetched again, in seconds; a version on an old list may be gone from the mirror.
+#: Maximum age of apt's lists, in seconds; a version on an older list may be gone from the mirror.
 LISTS_AGE = 24 * 3600.0
 
-#: Where daemons are, which ordinary users do not have on PATH.
+#: Folders of daemons, which are not on an ordinary user's PATH.
 _DAEMONS = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
 
 class PackagesMissing(Exception):
-    """Packages are missing and were not installed; the message has the one command that installs them."""
+    """Packages are missing and were not installed; the message has the command that installs them."""
 
 
 class Outcome(NamedTuple):
-    """How a command ended.
+    """The result of a command.
 
     Args:
         status: its exit status.
-        text: its output, errors included.
+        text: its output, including errors.
     """
 
     status: int
@@ -44,10 +44,10 @@ Run = Callable[[Sequence[str]], Outcome]
 
 
 class System(NamedTuple):
-    """What decides how packages are installed.
+    """The conditions for installing packages.
 
     Args:
-        debian: Debian, or a system made from it.
+        debian: Debian or a derivative.
         root: whether this process may install.
         lists: apt's folder of package lists.
         now: seconds since 1970.
@@ -62,7 +62,7 @@ class System(NamedTuple):
 
 
 def run(command: Sequence[str]) -> Outcome:
-    """Run a command that asks nothing."""
+    """Run a command non-interactively."""
     variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=variables
@@ -80,26 +80,26 @@ def this_system() -> System:
 
 
 def is_debian(release: Mapping[str, str]) -> bool:
-    """Whether an ``os-release`` file speaks of Debian or of a system made from it."""
+    """Whether an ``os-release`` file is that of Debian or of a derivative."""
     return "debian" in [release.get("ID", ""), *release.get("ID_LIKE", "").split()]
 
 
 def program(name: str, environ: Mapping[str, str]) -> Path | None:
-    """A program on PATH or where daemons are, or None."""
+    """A program on PATH or in a folder of daemons, or None."""
     found = shutil.which(name, path=os.pathsep.join((environ.get("PATH", ""), *_DAEMONS)))
     return Path(found) if found else None
 
 
 def ensure(packages: Collection[str], say: Callable[[str], None], system: System | None = None) -> None:
-    """Install the missing ones of these packages, or raise an error that says how.
+    """Install the missing packages among these, or raise an error with the command.
 
     Args:
         packages: Debian's names.
-        say: takes a sentence before anything is installed.
-        system: where; by default this machine.
+        say: receives a sentence before an installation.
+        system: the target; by default this machine.
 
     Raises:
-        PackagesMissing: where this process may not install, or where apt fails.
+        PackagesMissing: this process may not install, or apt fails.
     """
     system = system or this_system()
     names = " ".join(packages)
@@ -117,15 +117,15 @@ def ensure(packages: Collection[str], say: Callable[[str], None], system: System
 
 
 def bring(need: Need, say: Callable[[str], None], system: System | None = None) -> None:
-    """Install a program by the first of its packages that is new enough.
+    """Install a program from its first package that is new enough.
 
     Args:
-        need: which program.
-        say: takes a sentence before anything is installed.
-        system: where; by default this machine.
+        need: the program.
+        say: receives a sentence before an installation.
+        system: the target; by default this machine.
 
     Raises:
-        PackagesMissing: where this process may not install, where no package is new enough, or where apt fails.
+        PackagesMissing: this process may not install, no package is new enough, or apt fails.
     """
     system = system or this_system()
     if not system.debian:
@@ -149,22 +149,22 @@ def bring(need: Need, say: Callable[[str], None], system: System | None = None) 
 
 
 def candidate(package: str, system: System) -> str | None:
-    """The version of a package that apt would install, or None."""
+    """The version that apt would install, or None."""
     match = re.search(r"^\s*Candidate: (\S+)", system.run(("apt-cache", "policy", package)).text, re.MULTILINE)
     return match[1] if match and match[1] != "(none)" else None
 
 
 def download(package: str, version: str, folder: Path, system: System) -> Path:
-    """Fetch a package without installing it, verified by apt as for an installation; this needs no root.
+    """Download a package without installing it, verified by apt as for an installation; this needs no root.
 
     Args:
         package: Debian's name.
         version: its full Debian version.
-        folder: where the package is put.
-        system: where.
+        folder: the target folder.
+        system: the source.
 
     Raises:
-        PackagesMissing: when apt cannot fetch it.
+        PackagesMissing: apt cannot download it.
     """
     _apt(("download", f"{package}={version}"), system, folder)
     found = list(folder.glob("*.deb"))
@@ -174,7 +174,7 @@ def download(package: str, version: str, folder: Path, system: System) -> Path:
 
 
 def upstream(version: str) -> str | None:
-    """The program's version in a Debian version: ``1.24`` in ``2:1.24~2``; None where there is no number in it."""
+    """The program's version in a Debian version: ``1.24`` in ``2:1.24~2``; None if there is no number in it."""
     return version_in(version.partition(":")[2] or version)
 
 
@@ -194,7 +194,7 @@ def _is_installed(package: str, system: System) -> bool:
 
 def _update(say: Callable[[str], None], system: System) -> None:
     ages = [system.now - file.stat().st_mtime for file in system.lists.glob("*InRelease")]
-    # An InRelease has the mirror's date; apt's own folder for downloads has the date of the last update.
+    # The date of InRelease is the mirror's; apt's download folder has the date of the last update.
     partial = system.lists / "partial"
     if partial.is_dir():
         ages.append(system.now - partial.stat().st_mtime)
@@ -206,9 +206,9 @@ def _update(say: Callable[[str], None], system: System) -> None:
 
 
 def _apt(words: Sequence[str], system: System, folder: Path | None = None) -> None:
-    # apt downloads into the working directory.
+    # apt downloads to the working directory.
     within = () if folder is None else ("env", "-C", str(folder))
-    # Another apt may be at work, as unattended upgrades are after every start.
+    # Another apt may be running, for example unattended upgrades after boot.
     outcome = system.run((*within, "apt-get", "-o", "DPkg::Lock::Timeout=120", *words))
     if outcome.status != 0:
         lines = [line for line in outcome.text.splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""Which machine this is, in Debian's words, and whether an engine's version will do."""
+"""The platform in Debian's terms, and the check of an engine's version."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _NUMBER = re.compile(r"\d+\.\d+(?:\.\d+)*")
 
 
 def architecture(machine: str, pointer_bits: int) -> str:
-    """Debian's name of the architecture of programs that run here.
+    """Debian's name of the architecture of this machine's programs.
 
     Args:
-        machine: what ``uname -m`` says. It is the kernel's: a Pi with a 32-bit system has a 64-bit kernel.
-        pointer_bits: 32 or 64, of this very interpreter, which is a program that runs here.
+        machine: the output of ``uname -m``, which is the kernel's: a Pi with a 32-bit system may have a 64-bit kernel.
+        pointer_bits: 32 or 64, of this interpreter, which is a program of this machine.
     """
     name = _ARCHITECTURES.get(machine.lower(), machine.lower())
     if name.startswith("arm") and pointer_bits == 32:
@@ -39,5 +39,5 @@ def version_in(text: str) -> str | None:
 
 
 def will_do(version: str, accepts: str) -> bool:
-    """Whether a version is one that the rule accepts."""
+    """Whether a version matches the specifier."""
     return Version(version) in SpecifierSet(accepts)

@@ -1,9 +1,8 @@
 """The Telegraf plugins that the configuration names, so that a built Telegraf has these and no others.
 
-The convention of the snippets makes a scan of lines enough: prose stands behind ``##``, and a line behind
-a single ``#`` is configuration that the reader may switch on. Both what is on and what may be switched on
-counts; prose does not. The files are not parsed as TOML, because a ``${VARIABLE}`` may stand where TOML
-wants a value, and because TOML would not show what is switched off.
+The snippets follow a convention that makes a scan of lines sufficient: ``##`` begins prose, and a single ``#`` begins
+configuration that the reader may enable. Enabled and optional configuration both count. The files are not parsed as
+TOML, because a ``${VARIABLE}`` may appear where TOML expects a value, and because TOML would drop the optional lines.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 _TABLE = re.compile(r"\s*(?:#(?!#)\s*)?\[\[?(inputs|outputs|processors|aggregators|secretstores)\.(\w+)")
 _FORMAT = re.compile(r"""\s*(?:#(?!#)\s*)?data_format\s*=\s*["'](\w+)["']""")
 
-#: What a data format is to a plugin of each kind; a processor parses what it gets back, and writes what it hands on.
+#: The role of a data format in a plugin of each kind; a processor both parses and serializes.
 _ROLES = {"inputs": ("parsers",), "outputs": ("serializers",), "processors": ("parsers", "serializers")}
 
 
@@ -42,5 +41,5 @@ def configured(folder: Path) -> frozenset[str]:
 
 
 def fingerprint(plugins: Iterable[str]) -> str:
-    """A short name for exactly this list, whatever its order."""
+    """A short hash of this list, independent of its order."""
     return sha256("\n".join(sorted(plugins)).encode()).hexdigest()[:12]

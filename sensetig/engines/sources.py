@@ -1,4 +1,4 @@
-"""The sources of an engine in their order: installed, cached, the vendor's archive, the system's package, a build."""
+"""The sources of an engine in order: installed, cached, the vendor's archive, the system's package, a build."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Say = Callable[[str], None]
 
 
 class Place(NamedTuple):
-    """Where engines are looked for and put; all that a test changes.
+    """The environment of a search for engines; a test can replace any part.
 
     Args:
         catalogue: versions and sources.
         environ: the environment.
         cache: the cache.
-        system, architecture: of this machine, as :func:`platforms.here` gives them.
+        system, architecture: of this machine, as returned by :func:`platforms.here`.
         bundle: the folder of ``telegraf`` and, in a checkout, ``engines``.
-        packages: how packages of the operating system are installed.
+        packages: the installer of packages of the operating system.
     """
 
     catalogue: Catalogue
@@ -44,14 +44,14 @@ def here() -> Place:
 
 
 def wanted_plugins(spec: Spec, folder: Path) -> frozenset[str]:
-    """The plugins that a Telegraf must have: those that the configuration names, and the extra ones."""
+    """The plugins that a Telegraf must have: those in the configuration, and the extra ones."""
     if spec.build is None or not spec.build.plugins:
         return frozenset()
     return plugins.configured(folder / "telegraf") | spec.build.extra.keys()
 
 
 def locate(name: str, place: Place | None = None) -> Engine | None:
-    """An engine that is there already, installed or cached, or None; no network, no build.
+    """An installed or cached engine, or None; without network access and without a build.
 
     Args:
         name: its key in ``engines.toml``, such as ``telegraf``.
@@ -64,15 +64,15 @@ def locate(name: str, place: Place | None = None) -> Engine | None:
 
 
 def obtain(name: str, say: Say, place: Place | None = None) -> Engine:
-    """An engine from the first source that serves.
+    """Obtain an engine from the first suitable source.
 
     Args:
         name: its key in ``engines.toml``, such as ``telegraf``.
-        say: takes a sentence about progress.
-        place: where to get it; by default this machine.
+        say: receives a sentence about progress.
+        place: the target; by default this machine.
 
     Raises:
-        EngineUnavailable: with one sentence that says why no source serves, and what to do.
+        EngineUnavailable: one sentence with the reason why no source is suitable, and the remedy.
     """
     place = place or here()
     spec = place.catalogue.engines[name]
@@ -95,7 +95,7 @@ def obtain(name: str, say: Say, place: Place | None = None) -> Engine:
 
 
 def _keys(spec: Spec, place: Place, wanted: frozenset[str]) -> tuple[Key, Key]:
-    """The keys of the engine as the vendor makes it, and as it is built here."""
+    """The keys of the engine from the vendor, and of the engine built here."""
     whole = Key(spec.name, spec.version, place.system, place.architecture)
     return whole, whole._replace(plugins=plugins.fingerprint(wanted)) if wanted else whole
 
@@ -136,7 +136,7 @@ def _get(spec: Spec, place: Place, wanted: frozenset[str], whole: Key, built: Ke
         engine = place.cache.find(spec, key)
         assert engine is not None
         return engine._replace(source=origin)
-    raise EngineUnavailable(f"{spec.title} {spec.version} is not to be had ({'; '.join(reasons)}): {spec.without}")
+    raise EngineUnavailable(f"{spec.title} {spec.version} is not available ({'; '.join(reasons)}): {spec.without}")
 
 
 def _from_archive(spec: Spec, place: Place, _: frozenset[str], __: Key, staged: Path, say: Say) -> str:
@@ -184,7 +184,7 @@ def _bring_tools(spec: Spec, place: Place, say: Say) -> None:
     assert spec.build is not None
     needs = [place.catalogue.needs[name] for name in spec.build.needs]
     lacking = build.missing(needs, place.environ)
-    # One that does not run would still come first on PATH, before whatever a package brings.
+    # A broken program would still come first on PATH, before that of a package.
     if not any(each.broken for each in lacking):
         for each in lacking:
             try:

@@ -1,1 +1,1 @@
-"""The fleet at a glance: one line a device, for a terminal."""
+"""The fleet at a glance: one line per device, for a terminal."""

@@ -1,4 +1,4 @@
-"""The state of each device: plain values read from InfluxDB, and how urgent they are."""
+"""The state of each device: plain values read from InfluxDB, and their urgency."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NEWEST = {
     "memory": ("mem", "used_percent", (), ""),
 }
 
-#: What has no good value: collectors whose latest batch failed, and services that are down. Each query gives the names.
+#: Failing parts: collectors whose latest batch failed, and services that are down. Each query returns the names.
 _FAILING = (
     'SELECT "up" FROM (SELECT last("up") AS "up" FROM "collector" WHERE {scope} GROUP BY "host", "collector") '
     'WHERE "up" = 0 GROUP BY "host", "collector"'
@@ -36,10 +36,10 @@ _DOWN = (
     f'WHERE {policy.SERVICE_DOWN} GROUP BY "host", "name"'
 )
 
-#: At most as many names are told of what fails.
+#: Maximum number of failing parts that are named.
 _NAMES = 5
 
-#: Fields of the state that the telemetry processor keeps of each device -> name here.
+#: Fields of the device state that the telemetry processor writes -> name here.
 _STATE = {
     "messages": "messages",
     "last_telemetry_seconds": "last_telemetry",
@@ -51,28 +51,28 @@ _STATE = {
 
 
 class Limits(NamedTuple):
-    """The shortest silence, in seconds, after which a device is late and offline; see ``policy.liveness``."""
+    """The minimum silence, in seconds, after which a device is late and offline; see ``policy.liveness``."""
 
     late: float = policy.LATE_SECONDS
     offline: float = policy.OFFLINE_SECONDS
 
 
-#: Where ``sensetig retire`` marks a device: measurement, tag, and the field that a device in service writes there.
+#: The mark of ``sensetig retire``: measurement, tag, and the field that an active device writes there.
 _RETIRED = (("system", "host", "uptime"), ("device_state", "device", "messages"))
 
 
 class Device(NamedTuple):
-    """One device as it was last heard. None means "not reported", which differs from 0 and from false.
+    """The latest values of one device. None means "not reported", which differs from 0 and from false.
 
     Args:
         interval_seconds: the learned time between its samples.
-        state: online, late or offline by its ``device_state``, of a device known only through a hub.
+        state: online, late or offline according to its ``device_state``, for a device known only through a hub.
         name_clash: whether two machines report under its name.
-        lost_points: points that were dropped, refused or damaged within the last 24 h.
-        lost_seconds: how long ago the last of them was counted; up to an hour less than this.
+        lost_points: points that were dropped, rejected or damaged within the last 24 h.
+        lost_seconds: how long ago the last of them was counted; may be up to an hour too large.
         waiting_seconds: age of the oldest point in its outbox.
         failing, down: its collectors that fail, and its services that are down.
-        site: where it last wrote; empty where it has none.
+        site: the site of its last write; empty if it has none.
     """
 
     name: str
@@ -101,12 +101,12 @@ class Device(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A device, whether it is online, late or offline, how urgent that is, and why.
+    """A device with its liveness, its urgency, and the reasons.
 
     Args:
-        reasons: in a word each, most urgent first.
+        reasons: one word each, most urgent first.
         details: the same with their values.
-        levels: how urgent each of them is.
+        levels: the urgency of each.
     """
 
     device: Device
@@ -120,8 +120,8 @@ class Judged(NamedTuple):
 def liveness(device: Device, limits: Limits) -> str:
     """Whether a device is online, late or offline.
 
-    Its hub's ``device_state`` decides for a device known only through a hub: it follows the learned interval, and knows
-    of a last will. A machine that writes itself leaves its own state behind when it ends, so its silence decides.
+    For a device known only through a hub, the hub's ``device_state`` decides: it follows the learned interval and the
+    last will. A machine that writes directly cannot update its state after it has ended, so its silence decides.
     """
     if device.state is not None:
         return device.state
@@ -131,7 +131,7 @@ def liveness(device: Device, limits: Limits) -> str:
 
 
 def judge(device: Device, limits: Limits) -> Judged:
-    """How urgent a device's last values are. A value that it does not report is not judged."""
+    """The urgency of a device's latest values. Unreported values are not judged."""
     status = liveness(device, limits)
     silence = f"{'late, ' if status == LATE else ''}silent for {duration(round(device.age_seconds))}"
     found = [(policy.LIVENESS_LEVELS[status], {OFFLINE: "silent"}.get(status, status), silence)]
@@ -174,7 +174,7 @@ def judge(device: Device, limits: Limits) -> Judged:
 
 
 def ordered(devices: Iterable[Judged]) -> list[Judged]:
-    """Most urgent first, then by the number of reasons, the length of the silence, and the name."""
+    """Sort by urgency, then by the number of reasons, the length of the silence, and the name."""
     return sorted(
         devices,
         key=lambda each: (
@@ -209,7 +209,7 @@ def read(client: Client, now_seconds: float, since_seconds: float) -> list[Devic
         f'WHERE {recent} GROUP BY "host", "site") WHERE "change" != 0 GROUP BY "host", "site"'
     )
     for name, tag, field in _RETIRED:
-        # A device may have been retired long before the period that is shown.
+        # A device may have been retired long before the displayed period.
         queries.append(f'SELECT last("retired") FROM "{name}" GROUP BY "{tag}", "site"')  # noqa: S608
         queries.append(f'SELECT last("{field}") FROM "{name}" WHERE {scope} GROUP BY "{tag}", "site"')  # noqa: S608
     *answers, machines, here, behind, there = client.query_all(queries)
@@ -224,7 +224,7 @@ def read(client: Client, now_seconds: float, since_seconds: float) -> list[Devic
         name: _values(answer, "host", oldest)
         for name, answer in zip(_NEWEST, answers[len(policy.SIGNS_OF_LIFE) :], strict=False)
     }
-    # A device behind the gateway has no points under a host of its name; its state says when it was last heard.
+    # A device behind the gateway has no points under its own host; its state has the time of its last message.
     downstream = {name for name in state["last_telemetry"] if name not in heard}
     places = {series.tags.get("device", ""): str(series.rows[0][2] or "") for series in states[0]}
     for name in downstream:
@@ -259,7 +259,7 @@ def read(client: Client, now_seconds: float, since_seconds: float) -> list[Devic
 
 
 def _oldest(heard_ms: int, interval: Value) -> float:
-    """The time in milliseconds before which a value is not one of now: the device has gone on without it."""
+    """The time in milliseconds before which a value is outdated: the device has written since without it."""
     seconds = policy.OFFLINE_INTERVALS * float(interval) if isinstance(interval, int | float) else 0
     return heard_ms - 1000 * max(policy.OFFLINE_SECONDS, seconds)
 
@@ -273,7 +273,7 @@ def _names(answer: list[Series], tag: str) -> dict[str, tuple[str, ...]]:
 
 
 def in_service(devices: Iterable[Device], limits: Limits) -> list[Device]:
-    """The devices without those that are retired and silent. A retired device that still writes is included."""
+    """The devices except those that are retired and silent. A retired device that still writes is included."""
     return [device for device in devices if not (device.retired and liveness(device, limits) != ONLINE)]
 
 
@@ -288,7 +288,7 @@ def _retired(said: list[Series], wrote: list[Series], tag: str) -> set[str]:
 
 
 def _heard(answers: Iterable[list[Series]]) -> tuple[dict[str, int], dict[str, str]]:
-    """When each host was last heard, in milliseconds since 1970, and its site then."""
+    """The time of each host's last point, in milliseconds since 1970, and its site at that time."""
     newest: dict[str, int] = {}
     sites: dict[str, str] = {}
     for answer in answers:
@@ -304,7 +304,7 @@ def _values(answer: list[Series], tag: str, oldest_ms: Mapping[str, float] | Non
     """Each device's value; the maximum over its series.
 
     Args:
-        oldest_ms: leave out what is older, in milliseconds since 1970.
+        oldest_ms: omit older values, in milliseconds since 1970.
     """
     found: dict[str, Value] = {}
     for series in answer:
@@ -352,7 +352,7 @@ def _device(
 
 
 def as_plain(judged: Judged) -> dict[str, object]:
-    """A device for ``--json``; a value that it does not report is null."""
+    """A device for ``--json``; unreported values are null."""
     return {
         **judged.device._asdict(),
         "age_seconds": round(judged.device.age_seconds, 1),

@@ -1,7 +1,7 @@
-"""The verdict on each device, as points: dashboards show it, instead of judging a device again, each in its own way.
+"""The verdict on each device, as points for dashboards, which then need no separate rules.
 
-A hub's Telegraf runs ``sensetig health``, which reads what InfluxDB has of each device, judges it as
-``sensetig status`` does, and emits one point a device.
+A hub's Telegraf runs ``sensetig health``, which reads each device's data from InfluxDB, judges it as ``sensetig
+status`` does, and emits one point per device.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ DEVICE_HEALTH = Measurement(
 
 MEASUREMENTS = (DEVICE_HEALTH,)
 
-#: Levels by number: the more urgent the greater.
+#: Levels as numbers, rising with urgency.
 NUMBERS = {policy.GOOD: 0, policy.LOOK: 1, policy.ACT: 2}
 
-#: The beginning of a verdict: a sign that colour can follow and that needs none.
+#: Prefix of a verdict: a symbol that is readable with and without colour.
 SIGNS = {policy.GOOD: "●", policy.LOOK: "▲", policy.ACT: "✖"}
 
-#: Fields of a device that are shown while it is online.
+#: Fields of a device that are shown only while it is online.
 _VALUES = ("cpu_percent", "memory_percent", "disk_percent", "temperature_celsius", "under_voltage", "throttled")
 
-#: The level of a device, and since when it is that, in seconds since 1970.
+#: The level of a device, and the time of its last change, in seconds since 1970.
 Since = Mapping[str, tuple[int, float]]
 
 
 class Counted(NamedTuple):
-    """How many things there are to act on, and how many to check."""
+    """The number of reasons to act, and of reasons to check."""
 
     act: int
     look: int
@@ -93,7 +93,7 @@ def metrics(devices: Iterable[Judged], before: Since, now_ns: int) -> Iterator[M
     """A point for each device.
 
     Args:
-        before: the level that each device had, and since when.
+        before: the previous level of each device, and the time of its change.
         now_ns: nanoseconds since 1970.
     """
     now = now_ns / 1e9
@@ -119,7 +119,7 @@ def metrics(devices: Iterable[Judged], before: Since, now_ns: int) -> Iterator[M
 
 
 def levels(client: Client) -> Since:
-    """The level of each device in the newest point of its health. Raises InfluxDBError."""
+    """The level of each device in its latest health point. Raises InfluxDBError."""
     (answer,) = client.query_all(
         [
             'SELECT last("level"), "since_seconds" FROM "device_health" '  # noqa: S608 - no input

@@ -1,7 +1,7 @@
-"""Points that each machine has lost of late, read cheaply: full hours from the bucket hourly, the rest from raw.
+"""Recently lost points of each machine, read cheaply: full hours from the bucket hourly, the rest from raw.
 
-Losses are totals that rise, so that a loss is a difference between two points. Read from the raw bucket alone, a day of
-ten machines would be a quarter of a million points.
+Losses are rising totals, so a loss is a difference between two points. Read only from the raw bucket, a day of ten
+machines would be a quarter of a million points.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sensetig.influxdb.client import Client, Series
 
 _HOUR_MS = 3_600_000
 
-#: The raw bucket is read from the start of the hour before: the task that summarises an hour may be late.
+#: The raw bucket is read from the start of the previous hour, because the summary of an hour may be late.
 _RAW_HOURS = 1
 
 
@@ -23,8 +23,8 @@ class Loss(NamedTuple):
     """Lost points of a machine.
 
     Args:
-        points: how many.
-        last_ms: when the last of them was counted, in milliseconds since 1970; of an hour its start.
+        points: their number.
+        last_ms: when the last of them was counted, in milliseconds since 1970; for an hourly value, its start.
     """
 
     points: int
@@ -44,7 +44,7 @@ def read(client: Client, now_seconds: float, since_seconds: float) -> dict[str, 
 
 
 def _query(field: str, begin_ms: int, end_ms: int, before_ms: int) -> str:
-    """The differences within a time; the first of them is to a point before it."""
+    """The differences within a period; the first is relative to a point before it."""
     return (
         f'SELECT "lost" FROM (SELECT non_negative_difference("{field}") AS "lost" FROM "delivery" '  # noqa: S608 - no input
         f'WHERE time >= {begin_ms - before_ms}ms AND time < {end_ms}ms GROUP BY "host", "site", "stage") '

@@ -20,7 +20,7 @@ SIGNS = {
 
 _NOT_REPORTED = Text("–", style="dim")
 
-#: Column -> the narrowest terminal that shows it.
+#: Column -> minimum width of the terminal.
 _WIDTHS = {
     "Seen": 0,
     "Temp": 60,
@@ -39,7 +39,7 @@ def table(devices: Sequence[Judged], width: int) -> Table:
     shown = [name for name, minimum in _WIDTHS.items() if width >= minimum]
     result = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
     result.add_column("")
-    # Fold a name only where it is long, or there is no room at all.
+    # Fold a name only if it is long, or if there is no room.
     longest = max((len(each.device.name) for each in devices), default=0)
     result.add_column("Device", overflow="fold", min_width=max(8, min(longest, 24, width // 4)))
     result.add_column("Status", no_wrap=True)
@@ -99,6 +99,6 @@ def heading(devices: Sequence[Judged]) -> Text:
 
 
 def _why(each: Judged) -> list[str]:
-    """The reasons with their values, but for the length of a silence, which has a column."""
+    """The reasons with their values, except the length of a silence, which has a column."""
     pairs = zip(each.reasons, each.details, strict=True)
     return [reason if reason in ("silent", "late") else detail for reason, detail in pairs]

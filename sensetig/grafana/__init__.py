@@ -1,1 +1,1 @@
-"""Setting up what no file can provision in Grafana: the account for live points, and the playlist for a wall."""
+"""Set up the parts of Grafana that have no provisioning file: the account for live points and the wall playlist."""

@@ -1,4 +1,4 @@
-"""The account that Telegraf's live points come from: it may push them, and has no role with which to see anything."""
+"""The account that Telegraf uses to push live points: it may push them, and has no role that could read anything."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sensetig.errors import SetupError
 from sensetig.grafana.server import NO_ROLE, Account, Server, StoredToken
 from sensetig.influxdb.credentials import Credentials
 
-#: The service account, its only token, and the file that keeps it: telegraf/hub/live.conf names the file as its secret.
+#: The service account, its only token, and the token's file: telegraf/hub/live.conf names the file as its secret.
 ACCOUNT, TOKEN, FILE = "sensetig-telegraf-live", "telegraf", "grafana_token"
 
 #: The stream that Telegraf pushes to: its channels are ``stream/sensetig/DEVICE/MEASUREMENT.FIELD``.
@@ -22,7 +22,7 @@ class Outcome(NamedTuple):
 
     Args:
         changes: a sentence for each change; empty when there was none.
-        file: keeps the token.
+        file: holds the token.
     """
 
     changes: tuple[str, ...]
@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
 
 
 def intact(account: Account, tokens: list[StoredToken]) -> bool:
-    """Whether an account has no right, and the one token that it should have and no other.
+    """Whether an account has no permissions, and exactly the one intended token.
 
     >>> intact(Account(1, "None", False), [StoredToken(2, "telegraf", False, False)])
     True
@@ -41,7 +41,7 @@ def intact(account: Account, tokens: list[StoredToken]) -> bool:
 
 
 def is_narrow(account: Account) -> bool:
-    """Whether an account may sign in and do nothing.
+    """Whether an account may sign in but has no permissions.
 
     >>> is_narrow(Account(1, "None", True))
     False
@@ -50,18 +50,18 @@ def is_narrow(account: Account) -> bool:
 
 
 def prepare(server: Server, folder: Path, say: Callable[[str], None]) -> Outcome:
-    """Make the account and its token, or repair them. Run twice, it changes nothing.
+    """Create the account and its token, or repair them. A second run changes nothing.
 
-    A token is replaced where Grafana does not take it, where it is not the account's only one, and where its file is
-    gone. Telegraf reads the file for each write and needs no restart.
+    A token is replaced if Grafana rejects it, if it is not the account's only one, or if its file is missing. Telegraf
+    reads the file at each write and needs no restart.
 
     Args:
         server: the Grafana.
-        folder: keeps the token, in a file that its owner alone may read.
+        folder: holds the token, in a file that only its owner may read.
         say: called with each change.
 
     Raises:
-        SetupError: in one sentence, what is wrong and what to do.
+        SetupError: one sentence with the problem and the remedy.
     """
     changes: list[str] = []
 
@@ -81,9 +81,9 @@ def prepare(server: Server, folder: Path, say: Callable[[str], None]) -> Outcome
 
 
 def reserve(folder: Path) -> None:
-    """Make the token's file where there is none, with a word that is no token, so that Telegraf can start before it.
+    """Create the token's file with a placeholder if it is missing, so that Telegraf can start first.
 
-    Raises SetupError when it cannot be made.
+    Raises SetupError if it cannot be created.
     """
     with Credentials(folder) as credentials:
         if credentials.read(FILE) is None:
@@ -111,7 +111,7 @@ def _replace(
     stored: list[StoredToken],
     changed: Callable[[str], None],
 ) -> None:
-    credentials.room()  # before the token is made: Grafana shows a secret only once
+    credentials.room()  # before the token is created, because Grafana shows a secret only once
     for each in stored:
         server.delete_token(account.id, each.id)
     token_id, secret = server.create_token(account.id, TOKEN)

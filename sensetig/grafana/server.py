@@ -15,10 +15,10 @@ from collectors.messaging.broker import is_loopback
 from sensetig.errors import SetupError
 from sensetig.site import checked_url, read_password, tls_context
 
-#: Seconds that one request may take.
+#: Seconds allowed for one request.
 TIMEOUT_SECONDS = 30.0
 
-#: The role that may do nothing.
+#: The role without permissions.
 NO_ROLE = "None"
 
 
@@ -40,16 +40,16 @@ class StoredToken(NamedTuple):
 
 
 class Server:
-    """A Grafana, as its administrator sees it.
+    """A Grafana, accessed as its administrator.
 
     Args:
-        url: where it answers; a path is kept, for a Grafana behind one.
+        url: its address; a path is kept, for a Grafana behind a proxy.
         user: an administrator's name.
-        password: of that user; it goes into the header of the requests and nowhere else.
-        ca_file: certificates that are trusted besides the system's.
+        password: of that user; sent only in the header of requests.
+        ca_file: certificates to trust in addition to the system's.
 
     Raises:
-        SiteError: the URL is none, or holds a password.
+        SiteError: the URL is invalid, or contains a password.
         SetupError: it would send the password unencrypted to another machine.
     """
 
@@ -88,7 +88,7 @@ class Server:
             ) from None
 
     def _call(self, purpose: str, method: str, path: str, body: object = None) -> Any:
-        """What Grafana answers; *purpose* completes "Grafana refused to …". Raises SetupError, without a secret."""
+        """Send a request; *purpose* completes "Grafana refused to …". Raises SetupError, without a secret."""
         answer = self._ask(purpose, method, path, body)
         if answer.status == 401:
             raise SetupError(f"Grafana at {self.url} does not accept the password of {self._user}")
@@ -116,7 +116,7 @@ class Server:
         return self._call(purpose, method, path, body)
 
     def sign_in(self) -> None:
-        """Check the password: with anonymous access, Grafana reports a wrong one nowhere else. Raises SetupError."""
+        """Check the password, because with anonymous access no other call fails for a wrong one. Raises SetupError."""
         self._call("sign in", "GET", "/api/user")
 
     def accounts(self, name: str) -> list[Account]:
@@ -130,14 +130,14 @@ class Server:
         ]
 
     def create_account(self, name: str) -> Account:
-        """Make a service account that may do nothing."""
+        """Create a service account without permissions."""
         made = self._call(
             f"make the service account {name}", "POST", "/api/serviceaccounts", {"name": name, "role": NO_ROLE}
         )
         return Account(int(made["id"]), NO_ROLE, False)
 
     def narrow_account(self, account_id: int) -> None:
-        """Take every right from a service account, and let it sign in."""
+        """Remove all permissions from a service account, and enable it."""
         wanted = {"role": NO_ROLE, "isDisabled": False}
         self._call("change the service account", "PATCH", f"/api/serviceaccounts/{account_id}", wanted)
 
@@ -150,7 +150,7 @@ class Server:
         ]
 
     def create_token(self, account_id: int, name: str) -> tuple[int, str]:
-        """Make a token that does not expire: its id and its secret, which Grafana shows only once."""
+        """Create a token that does not expire: its id and its secret, which Grafana shows only once."""
         made = self._call(f"make the token {name}", "POST", f"/api/serviceaccounts/{account_id}/tokens", {"name": name})
         return int(made["id"]), str(made["key"])
 
@@ -159,10 +159,10 @@ class Server:
         self._call("revoke a token", "DELETE", f"/api/serviceaccounts/{account_id}/tokens/{token_id}")
 
     def is_of(self, token: str, account_id: int) -> bool:
-        """Whether a token signs that account in.
+        """Whether a token belongs to that account.
 
-        Pushing proves nothing: a Grafana with anonymous access takes points from everybody, too, and
-        does not refuse a wrong token either.
+        Pushing points proves nothing: a Grafana with anonymous access accepts points from everyone, and does not reject
+        an invalid token either.
         """
         answer = self._ask("try the token", "GET", "/api/user", headers={"Authorization": f"Bearer {token}"})
         if answer.status != 200:

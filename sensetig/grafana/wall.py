@@ -1,4 +1,4 @@
-"""The playlist for a screen on the wall, which Grafana cannot be provisioned with: it is made over its HTTP API.
+"""The playlist for a wall display. Grafana cannot provision playlists, so it is created over its HTTP API.
 
 https://grafana.com/docs/grafana/latest/developer-resources/api-reference/http-api/playlist/
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from sensetig.errors import SetupError
 from sensetig.grafana.server import Server
 
-#: The playlist's name, by which it is found again and played.
+#: The playlist's name, which identifies it for updates and for playing.
 NAME, TITLE = "sensetig-wall", "SenseTIG on the wall"
 
 #: The dashboards that rotate by default.
@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 
 
 def specification(dashboards: Sequence[str], seconds: int) -> dict[str, object]:
-    """What Grafana keeps of the playlist.
+    """Grafana's representation of the playlist.
 
     >>> specification(["fleet"], 30)["items"]
     [{'type': 'dashboard_by_uid', 'value': 'sensetig-fleet'}]
@@ -32,9 +32,9 @@ def specification(dashboards: Sequence[str], seconds: int) -> dict[str, object]:
 
 
 def prepare(server: Server, dashboards: Sequence[str], seconds: int, say: Say) -> str:
-    """Make the playlist, or repair it; the path that plays it.
+    """Create or repair the playlist; return the path that plays it.
 
-    Raises SetupError: Grafana does not answer, refuses, or is older than 12.
+    Raises SetupError if Grafana does not respond, rejects a request, or is older than 12.
     """
     server.sign_in()
     group = server.resource("look for playlists", _GROUP)

@@ -1,1 +1,1 @@
-"""InfluxDB: the client that every command uses, and setting it up, repeatedly to the same end."""
+"""InfluxDB: the client for all commands, and idempotent setup."""

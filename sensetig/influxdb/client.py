@@ -1,7 +1,7 @@
-"""The one client of InfluxDB 2: addresses, certificates and tokens, with one sentence for each way to fail.
+"""The client of InfluxDB 2: addresses, certificates and tokens, with one sentence for each failure mode.
 
-Requests go through urllib3; typed calls (:attr:`Client.api`) through influxdb-client, which is imported only when one
-is made. The argument *purpose* describes a request and completes "InfluxDB refused to …".
+Requests go through urllib3; typed calls (:attr:`Client.api`) through influxdb-client, which is imported only on first
+use. The argument *purpose* describes a request and completes "InfluxDB refused to …".
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from sensetig.errors import (
 )
 from sensetig.site import checked_url, read_token, tls_context
 
-#: Seconds that a request may take: a year of one device is asked for in parts, each far below this.
+#: Seconds allowed for a request; long periods are queried in parts, each far below this.
 TIMEOUT_SECONDS = 60.0
 
-#: Seconds that a connection may take.
+#: Seconds allowed for a connection.
 CONNECT_SECONDS = 10.0
 
-#: Bytes of an error's body that are read.
+#: Maximum number of bytes read from the body of an error.
 _MAX_ERROR_BYTES = 65536
 
 Value = float | int | bool | str | None
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class Series(NamedTuple):
-    """One series of an InfluxQL answer; the first column is the time in milliseconds since 1970."""
+    """One series of an InfluxQL response; the first column is the time in milliseconds since 1970."""
 
     tags: dict[str, str]
     columns: list[str]
@@ -52,22 +52,22 @@ class Series(NamedTuple):
 
 
 class Client:
-    """One InfluxDB, as one token sees it; usable as a context manager.
+    """One InfluxDB with one token; usable as a context manager.
 
     Args:
-        url: where it listens.
-        token: empty where none is needed.
-        origin: where the token comes from, for messages.
-        organisation: the owner of buckets.
-        ca_file: certificates that are trusted besides the system's.
-        identity: files with this machine's certificate and its key, for a server that asks for them.
-        timeout_seconds: how long one request may take.
-        wait_seconds: how long the server may take to start answering; 0 gives one attempt.
-        waiting: called when there is something to wait for.
+        url: its address.
+        token: empty if none is needed.
+        origin: the source of the token, for messages.
+        organisation: the organisation that owns the buckets.
+        ca_file: certificates to trust in addition to the system's.
+        identity: files with this machine's certificate and key, for a server that requires them.
+        timeout_seconds: time limit of one request.
+        wait_seconds: how long to wait for the server to start; 0 gives one attempt.
+        waiting: called when a wait begins.
         option: the command's option that names the address, for messages.
 
     Raises:
-        SiteError: the address is none, has a password in it, or the certificates cannot be read.
+        SiteError: the address is invalid or contains a password, or the certificates cannot be read.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Client:
         ca_file: Path | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> Client:
-        """A client with the token in a file. Raises SiteError."""
+        """A client with a token from a file. Raises SiteError."""
         return cls(
             url,
             read_token(path),
@@ -135,7 +135,7 @@ class Client:
             self._api.close()
 
     def use(self, token: str, origin: str) -> None:
-        """Send this token from now on."""
+        """Use this token from now on."""
         self._token, self.origin = token, origin
         if self._api is not None:
             self._api.close()
@@ -149,11 +149,11 @@ class Client:
         return self._api
 
     def typed(self, token: str | None = None, *, retries: Any = None) -> Any:
-        """A new client of influxdb-client for this address, which the caller closes.
+        """A new client of influxdb-client for this address; the caller closes it.
 
         Args:
-            token: instead of this client's.
-            retries: a policy of urllib3 or of influxdb-client, instead of this client's.
+            token: replaces this client's.
+            retries: a policy of urllib3 or of influxdb-client; replaces this client's.
         """
         from influxdb_client.client.influxdb_client import InfluxDBClient
 
@@ -180,19 +180,19 @@ class Client:
         stream: bool = False,
         accept: Sequence[int] = (),
     ) -> urllib3.BaseHTTPResponse:
-        """An answer with a status below 300, or one of *accept*.
+        """Send a request; return a response with a status below 300 or in *accept*.
 
         Args:
-            method: of HTTP.
-            path: below the address.
+            method: the HTTP method.
+            path: relative to the address.
             purpose: completes "InfluxDB refused to …".
-            headers: besides the token's.
+            headers: in addition to the token's.
             body: text, bytes or an open file.
-            stream: leave the body to the caller, as it was sent.
-            accept: further statuses that are no failure.
+            stream: do not read the body; the caller gets it as sent.
+            accept: further successful statuses.
 
         Raises:
-            InfluxDBError: one of its kinds.
+            InfluxDBError: or one of its subclasses.
         """
         sent = {**({"Authorization": f"Token {self._token}"} if self._token else {}), **(headers or {})}
         try:
@@ -213,7 +213,7 @@ class Client:
         return answer
 
     def call(self, purpose: str, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        """Call a function of influxdb-client. Raises InfluxDBError, one of its kinds."""
+        """Call a function of influxdb-client. Raises InfluxDBError or a subclass."""
         from influxdb_client.client.exceptions import InfluxDBError as LibraryError
 
         try:
@@ -222,7 +222,7 @@ class Client:
             raise self.failure(error, purpose) from None
 
     def query_all(self, queries: Sequence[str], database: str = "raw") -> list[list[Series]]:
-        """The series that each statement gives, asked at once. Raises InfluxDBError."""
+        """The series of each statement, sent in one request. Raises InfluxDBError."""
         if not queries:
             return []
         purpose = f"query the bucket {database!r}"
@@ -241,7 +241,7 @@ class Client:
         return [self._series(result, database) for result in results]
 
     def query(self, statement: str, database: str = "raw") -> list[Series]:
-        """The series that one InfluxQL statement gives. Raises InfluxDBError."""
+        """The series of one InfluxQL statement. Raises InfluxDBError."""
         (series,) = self.query_all([statement], database)
         return series
 
@@ -262,7 +262,7 @@ class Client:
     # --- failures -----------------------------------------------------------------------------------
 
     def failure(self, error: Exception, purpose: str) -> InfluxDBError:
-        """The error for what urllib3, the operating system or influxdb-client raises."""
+        """Convert an exception of urllib3, the operating system or influxdb-client."""
         status = getattr(error, "status", None) or getattr(getattr(error, "response", None), "status", None)
         if isinstance(status, int):
             body = getattr(error, "body", None) or getattr(error, "message", "")
@@ -288,7 +288,7 @@ class Client:
         )
 
     def refusal(self, status: int, body: str, purpose: str) -> InfluxDBError:
-        """The error for an answer with an error status."""
+        """The error for a response with an error status."""
         said, is_json = _message(body)
         if status == 400 and "HTTP request to an HTTPS server" in body:
             return NotAnswering(
@@ -307,7 +307,7 @@ class Client:
         return RequestRefused(f"InfluxDB at {self.url} refused to {purpose}: {said} (status {status})", status)
 
     def not_influxdb(self, status: int | None = None) -> NotInfluxDB:
-        """The error for an answer that InfluxDB 2 does not give."""
+        """The error for a response that cannot come from InfluxDB 2."""
         suffix = f" (status {status})" if status else ""
         return NotInfluxDB(
             f"what answers at {self.url} is not InfluxDB 2{suffix}; name the right address with {self._option}", status
@@ -321,7 +321,7 @@ class Client:
 
 
 class _Until(urllib3.Retry):
-    """Retries a request until a point in time: a server that is starting gets its time, and no more."""
+    """Retries a request until a deadline, to give a starting server time."""
 
     deadline = 0.0
     waiting: Callable[[], None] = staticmethod(lambda: None)
@@ -354,7 +354,7 @@ class _Until(urllib3.Retry):
         _pool: Any = None,
         _stacktrace: Any = None,
     ) -> _Until:
-        # Another attempt meets the same certificate.
+        # Another attempt would meet the same certificate.
         if time.monotonic() >= self.deadline or isinstance(error, exceptions.SSLError):
             raise exceptions.MaxRetryError(_pool, url or "", error)
         self.waiting()
@@ -362,7 +362,7 @@ class _Until(urllib3.Retry):
 
 
 def _find(error: BaseException | None, kind: type[T]) -> T | None:
-    """The first error of a kind in the chain of an error, wrapped errors and causes."""
+    """The first error of a type in the chain of an error: wrapped errors and causes."""
     while error is not None:
         if isinstance(error, kind):
             return error
@@ -372,7 +372,7 @@ def _find(error: BaseException | None, kind: type[T]) -> T | None:
 
 
 def _reason(error: BaseException) -> str:
-    """Why there is no answer, in a few words without an address."""
+    """The reason for a missing response, in a few words without an address."""
     if isinstance(error, exceptions.NameResolutionError):
         return "its name cannot be resolved"
     if isinstance(error, exceptions.TimeoutError) and not isinstance(error, exceptions.NewConnectionError):
@@ -384,7 +384,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _message(body: str) -> tuple[str, bool]:
-    """What InfluxDB gives as the reason, on one line, and whether the body is its JSON."""
+    """InfluxDB's reason, on one line, and whether the body is its JSON."""
     try:
         document = json.loads(body)
         said = document.get("message") or document.get("error")

@@ -1,7 +1,7 @@
-"""A folder of secrets: only its owner may read them, from the moment that each file is created.
+"""A folder of secrets: each file is readable only by its owner from its creation on.
 
-InfluxDB keeps no token in the clear: it can be read when it is created and never again. So a secret is on the disk
-(written to a temporary file, synced, and moved into place) before anything depends on it.
+InfluxDB shows a token only when it is created. So a secret is stored on disk (written to a temporary file, synced, and
+moved into place) before anything depends on it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from types import TracebackType
 from collectors.core.files import read_token, write_atomic
 from sensetig.errors import SetupError
 
-#: Room that is tried before a secret is asked for, in bytes: more than any token or password is long.
+#: Disk space that is tested before a secret is requested, in bytes: more than the length of any token or password.
 _ROOM = 512
 
 
 class InUse(SetupError):
-    """Another process holds the folder."""
+    """Another process has locked the folder."""
 
 
 class Credentials:
-    """The folder, held by one process at a time; use it as a context manager.
+    """The folder, locked by one process at a time; use it as a context manager.
 
-    Raises SetupError when the folder cannot be made or written, when others may write to it, and when another
-    process holds it.
+    Raises SetupError if the folder cannot be created or written, if others may write to it, or if another process has
+    locked it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,7 +62,7 @@ class Credentials:
         return self.folder / name
 
     def read(self, name: str) -> str | None:
-        """A secret, or None where there is none. A file that others may read is closed to them."""
+        """A secret, or None if there is none. Permissions for other users are removed from its file."""
         path = self.path(name)
         try:
             if stat.S_IMODE(path.stat().st_mode) & 0o077:
@@ -80,19 +80,19 @@ class Credentials:
         return read_token(path, "the secret", error=SetupError)
 
     def room(self) -> None:
-        """Make sure that a secret can be written. Raises SetupError where it cannot."""
+        """Ensure that a secret can be written. Raises SetupError if it cannot."""
         self.write(".room", "0" * _ROOM)
         self.path(".room").unlink()
 
     def write(self, name: str, secret: str) -> None:
-        """Write a secret so that, whatever happens meanwhile, the file holds the old one or the new one."""
+        """Write a secret atomically: at any time the file holds the old one or the new one."""
         try:
             write_atomic(self.path(name), secret)
         except OSError as error:
             raise self._failed(error) from None
 
     def remove(self, name: str) -> bool:
-        """Remove a secret; whether there was one."""
+        """Remove a secret; return whether it existed."""
         try:
             self.path(name).unlink()
         except FileNotFoundError:

@@ -1,10 +1,10 @@
-"""What an InfluxDB is to hold, read from the files in ``influxdb/``: buckets, mappings and tasks as data.
+"""The desired state of InfluxDB, read from the files in ``influxdb/``: buckets, mappings and tasks as data.
 
 ``buckets.toml``
-    A section for each bucket: ``retention_days``, ``description`` and, where InfluxDB's own choice is not wanted,
+    A section for each bucket: ``retention_days``, ``description`` and, to override InfluxDB's default,
     ``shard_group_days``.
 ``mappings.toml``
-    A list of ``[[mapping]]``: which ``bucket`` InfluxQL reads as which ``retention_policy`` of which ``database``.
+    A list of ``[[mapping]]``: the ``bucket`` that InfluxQL reads as a ``retention_policy`` of a ``database``.
 ``tasks/*.flux``
     Tasks, each named in its own ``option task``.
 """
@@ -24,7 +24,7 @@ _TASK_NAME = re.compile(r'^option\s+task\s*=\s*\{[^}]*?\bname:\s*"([^"]+)"', re.
 
 
 class Bucket(NamedTuple):
-    """A bucket. Seconds of 0 mean: for ever (retention), and as InfluxDB chooses (shard group)."""
+    """A bucket. A value of 0 seconds means forever (retention), or InfluxDB's default (shard group)."""
 
     name: str
     description: str
@@ -33,7 +33,7 @@ class Bucket(NamedTuple):
 
 
 class Mapping(NamedTuple):
-    """What InfluxQL calls a bucket."""
+    """The InfluxQL name of a bucket."""
 
     database: str
     retention_policy: str
@@ -50,7 +50,7 @@ class Task(NamedTuple):
 
 
 class Definitions(NamedTuple):
-    """All that InfluxDB is to hold."""
+    """The desired state of an InfluxDB."""
 
     buckets: tuple[Bucket, ...]
     mappings: tuple[Mapping, ...]
@@ -58,7 +58,7 @@ class Definitions(NamedTuple):
 
 
 def read(folder: Path) -> Definitions:
-    """Read a folder of definitions. Raises SetupError with the file, the key, and what was expected."""
+    """Read a folder of definitions. Raises SetupError with the file, the key and the expected value."""
     buckets = parse_buckets(_text(folder / "buckets.toml"), str(folder / "buckets.toml"))
     mappings: tuple[Mapping, ...] = ()
     if (folder / "mappings.toml").exists():
@@ -113,7 +113,7 @@ def parse_mappings(text: str, file: str, buckets: tuple[str, ...]) -> tuple[Mapp
 
 
 def parse_task(text: str, file: str) -> Task:
-    """A task; its name is what its own ``option task`` says. Raises SetupError where there is none."""
+    """Parse a task; its name is that in ``option task``. Raises SetupError if there is none."""
     match = _TASK_NAME.search(text)
     if match is None:
         raise SetupError(
@@ -142,7 +142,7 @@ _WORDS: dict[type, str] = {int: "a whole number", str: "a text", bool: "true or 
 
 
 def _keys(section: dict[str, Any], known: dict[str, tuple[type, bool]], where: str) -> dict[str, Any]:
-    """The section's values, each of its kind. Raises SetupError for an unknown or a missing key, or a wrong type."""
+    """The section's values. Raises SetupError for an unknown or missing key, or a wrong type."""
     for key, value in section.items():
         if key not in known:
             raise SetupError(f"{where} {key} is not a setting; expected {', '.join(sorted(known))}")

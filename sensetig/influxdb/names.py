@@ -1,4 +1,4 @@
-"""What the bundle's tokens are called: their files, and their descriptions in InfluxDB. Importing it costs nothing."""
+"""The names of the bundle's tokens: their files, and their descriptions in InfluxDB. Importing it is cheap."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 
 OPERATOR, TELEGRAF, GRAFANA, PASSWORD = "operator.token", "telegraf.token", "grafana.token", "admin.password"
 
-#: What the scoped tokens are called in InfluxDB, which is how they are found again.
+#: The scoped tokens' descriptions in InfluxDB, used to find the tokens again.
 DESCRIPTIONS = {TELEGRAF: "SenseTIG: Telegraf writes", GRAFANA: "SenseTIG: Grafana reads"}
 
 
-#: A device's name becomes a part of a file's name.
+#: A device's name becomes part of a file name.
 DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -25,10 +25,10 @@ def device_description(device: str) -> str:
 
 
 def next_file(device: str) -> str:
-    """The file of the token that is to take the place of the device's present one."""
+    """The file of the token that will replace the device's present one."""
     return f"{device_file(device)}.next"
 
 
 def next_description(device: str) -> str:
-    """Its description in InfluxDB until then."""
+    """The description of that token in InfluxDB until then."""
     return f"{device_description(device)}, next"

@@ -25,12 +25,12 @@ from sensetig.influxdb.names import (
 )
 from sensetig.influxdb.server import Server
 
-#: How long an InfluxDB that is starting may take to answer, in seconds.
+#: Seconds allowed for a starting InfluxDB to respond.
 WAIT_SECONDS = 30.0
 
 
 class Tokens(NamedTuple):
-    """The secrets. They do not show when the tuple is printed."""
+    """The secrets. They are not shown when the tuple is printed."""
 
     operator: str
     telegraf: str
@@ -45,9 +45,9 @@ class Outcome(NamedTuple):
 
     Args:
         organisation: the organisation's name.
-        changes: a sentence for each change; empty when all was as defined.
+        changes: a sentence for each change; empty if nothing had to change.
         tokens: operator (everything), Telegraf (writes ``raw``), Grafana (reads every bucket).
-        folder: where the tokens are kept: ``operator.token``, ``telegraf.token``, ``grafana.token``.
+        folder: the folder of the tokens: ``operator.token``, ``telegraf.token``, ``grafana.token``.
     """
 
     organisation: str
@@ -69,23 +69,23 @@ def setup(
     devices: Sequence[str] = (),
     ca_file: Path | None = None,
 ) -> Outcome:
-    """Set an InfluxDB up, or bring it back to what is defined. Run twice, it changes nothing.
+    """Set up InfluxDB, or restore its defined state. A second run changes nothing.
 
     Args:
-        url: where InfluxDB listens.
-        organisation: made where it is missing.
-        user: the first user's name, where InfluxDB is new.
-        tokens: the folder that keeps the secrets.
+        url: the address of InfluxDB.
+        organisation: created if missing.
+        user: name of the first user, if InfluxDB is new.
+        tokens: the folder of the secrets.
         definitions: the folder of ``buckets.toml``, ``mappings.toml`` and ``tasks``.
-        say: called with each change, and when InfluxDB does not answer yet.
+        say: called with each change, and while InfluxDB does not answer yet.
         operator_token_file: the operator token of an InfluxDB that was set up elsewhere.
         wait_seconds: how long InfluxDB may take to answer.
-        devices: names of devices that get a token of their own, which may write to the first bucket and do nothing
-            else; it is kept in ``device-<name>.token``.
-        ca_file: certificates that are trusted besides the system's.
+        devices: names of devices that each get a token, which permits only writes to the first bucket; it is stored in
+            ``device-<name>.token``.
+        ca_file: certificates to trust in addition to the system's.
 
     Raises:
-        SetupError, SiteError, InfluxDBError: what is wrong and what to do.
+        SetupError, SiteError, InfluxDBError: one sentence with the problem and the remedy.
     """
     wanted = read(definitions)
     for device in devices:
@@ -138,11 +138,11 @@ def _operator(
     first: Bucket,
     changed: Callable[[str], None],
 ) -> tuple[str, bool]:
-    """A token that may do everything, and whether InfluxDB was new."""
+    """The operator token, and whether InfluxDB was new."""
     kept = credentials.read(OPERATOR)
     if server.is_new():
-        # InfluxDB takes the token that it is given. So it is saved first: should this process end in between, the
-        # next one finds the token saved and InfluxDB either new or accepting it.
+        # InfluxDB accepts a given token. It is saved first: if this process ends in between, the next one finds the
+        # saved token, and an InfluxDB that is new or accepts it.
         token = given or kept or secrets.token_urlsafe(48)
         password = credentials.read(PASSWORD) or secrets.token_urlsafe(32)
         credentials.write(OPERATOR, token)
@@ -169,7 +169,7 @@ def _operator(
 
 
 def _bucket(server: Server, wanted: Bucket, changed: Callable[[str], None], *, new: bool) -> str:
-    """Make or change a bucket; its id. *new* says that it came with the onboarding, in this run."""
+    """Create or change a bucket; return its id. *new* means that onboarding created it in this run."""
     stored = server.bucket(wanted.name)
     if stored is None:
         bucket_id = server.create_bucket(wanted)
@@ -233,13 +233,13 @@ def _token(
     permissions: frozenset[tuple[str, str]],
     changed: Callable[[str], None],
 ) -> str:
-    """The scoped token of that file; replaced where the file, the token or its permissions are wrong."""
+    """The scoped token in that file; replaced if the file, the token or its permissions are wrong."""
     kept = credentials.read(name)
     stored = server.tokens(description)
     intact = len(stored) == 1 and stored[0].active and stored[0].permissions == permissions
     if kept and intact and server.accepts(kept):
         return kept
-    credentials.room()  # before the token is made: InfluxDB shows a secret only once
+    credentials.room()  # before the token is created, because InfluxDB shows a secret only once
     for each in stored:
         server.delete_token(each.id)
     token_id, secret = server.create_token(description, permissions)
@@ -254,7 +254,7 @@ def _token(
 
 
 def _described(server: Server, credentials: Credentials, device: str) -> str:
-    """The description of the device's token: a rotation that stopped between its last steps left the other one."""
+    """The description of the device's token, which is the other one after a rotation interrupted near its end."""
     kept = credentials.read(device_file(device))
     rotated = kept is not None and kept == credentials.read(next_file(device))
     return (

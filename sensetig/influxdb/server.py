@@ -25,7 +25,7 @@ _setup_service: Any = SetupService
 _mapping_service: Any = DBRPsService
 _authorizations_service: Any = AuthorizationsService
 
-#: Seconds that one request may take.
+#: Seconds allowed for one request.
 TIMEOUT_SECONDS = 30.0
 
 T = TypeVar("T")
@@ -35,13 +35,13 @@ class Server:
     """An InfluxDB 2 and one of its organisations; use it as a context manager.
 
     Args:
-        url: where it listens.
-        wait_seconds: how long it may take to answer the first time.
-        say: called when there is something to wait for.
-        ca_file: certificates that are trusted besides the system's.
+        url: its address.
+        wait_seconds: seconds allowed for its first response.
+        say: called when a wait begins.
+        ca_file: certificates to trust in addition to the system's.
 
     Raises:
-        SiteError: the address is none.
+        SiteError: the address is invalid.
     """
 
     def __init__(
@@ -69,21 +69,21 @@ class Server:
     ) -> None:
         self._client.close()
 
-    # --- who may do what --------------------------------------------------------------------------
+    # --- permissions ------------------------------------------------------------------------------
 
     def is_new(self) -> bool:
         """Whether this InfluxDB has not been set up yet. Raises InfluxDBError."""
         service = _setup_service(self._client.api.api_client)
         try:
             answer = self._client.call("say whether it is set up", service.get_setup)
-        except (ValueError, AttributeError, TypeError):  # no JSON, or that of another server
+        except (ValueError, AttributeError, TypeError):  # not JSON, or that of another server
             raise self._client.not_influxdb() from None
         if not isinstance(answer.allowed, bool):
             raise self._client.not_influxdb()
         return answer.allowed
 
     def onboard(self, organisation: str, user: str, password: str, token: str, bucket: Bucket) -> None:
-        """Make the first user, organisation, bucket and the operator token, all at once."""
+        """Create the first user, organisation, bucket and operator token in one request."""
         request = _influx.OnboardingRequest(
             username=user,
             password=password,
@@ -95,10 +95,10 @@ class Server:
         self._client.call("be set up", _setup_service(self._client.api.api_client).post_setup, request)
 
     def accepts(self, token: str) -> bool:
-        """Whether the token is valid, whatever it may do. Raises InfluxDBError."""
+        """Whether the token is valid, whatever its permissions. Raises InfluxDBError."""
         client = self._client.typed(token)
         try:
-            # Listing needs no permission: the list leaves out buckets that the token may not read.
+            # Listing needs no permission: the list only omits buckets that the token may not read.
             self._client.call("list its buckets", client.buckets_api().find_buckets, limit=1)
         except TokenRefused as error:
             if error.status == 401:
@@ -113,7 +113,7 @@ class Server:
         self._client.use(token, origin)
 
     def enter(self, organisation: str) -> bool:
-        """Work in this organisation from now on; True when it had to be made."""
+        """Use this organisation from now on; True if it was created."""
         api = self._client.api.organizations_api()
         purpose = "list its organisations"
         found = self._client.call(purpose, _not_found_is_none, api.find_organizations, org=organisation)
@@ -126,7 +126,7 @@ class Server:
         return made
 
     def tokens(self, description: str) -> list[StoredToken]:
-        """The tokens of that description."""
+        """The tokens with that description."""
         return [each for each in self.all_tokens() if each.description == description]
 
     def all_tokens(self) -> list[StoredToken]:
@@ -151,7 +151,7 @@ class Server:
         self._client.call("rename a token", api.patch_authorizations_id, token_id, update)
 
     def create_token(self, description: str, permissions: Iterable[Permission]) -> tuple[str, str]:
-        """Make a token: its id and its secret, which InfluxDB shows only once."""
+        """Create a token: its id and its secret, which InfluxDB shows only once."""
         wanted = [
             _influx.Permission(
                 action=action,
@@ -169,7 +169,7 @@ class Server:
         """Revoke a token."""
         self._client.call("revoke a token", self._client.api.authorizations_api().delete_authorization, token_id)
 
-    # --- what it holds ----------------------------------------------------------------------------
+    # --- contents ---------------------------------------------------------------------------------
 
     def bucket(self, name: str) -> StoredBucket | None:
         """The bucket of that name, or None."""
@@ -191,7 +191,7 @@ class Server:
         return None
 
     def create_bucket(self, bucket: Bucket) -> str:
-        """Make a bucket; its id."""
+        """Create a bucket, and return its id."""
         request = _influx.PostBucketRequest(
             name=bucket.name,
             org_id=self.organisation_id,
@@ -203,15 +203,15 @@ class Server:
         return str(made.id)
 
     def change_bucket(self, bucket_id: str, bucket: Bucket) -> None:
-        """Give a bucket this description and retention."""
+        """Set the description and retention of a bucket."""
         changed = _influx.Bucket(
             id=bucket_id, name=bucket.name, description=bucket.description, retention_rules=[_retention(bucket)]
         )
         self._client.call(f"change the bucket {bucket.name}", self._client.api.buckets_api().update_bucket, changed)
 
     def has_point(self, bucket: str, host: str, since: float) -> bool:
-        """Whether the bucket has a point of that host, measured at that time or later (seconds since 1970)."""
-        # Up to the end of time: the host's clock may be ahead of this one's.
+        """Whether the bucket has a point of that host at that time or later (seconds since 1970)."""
+        # Without an upper limit, because the host's clock may be ahead of this one's.
         times = f"start: time(v: {int(since * 1e9)}), stop: 2200-01-01T00:00:00Z"
         query = (
             f"from(bucket: {json.dumps(bucket)}) |> range({times})"
@@ -220,7 +220,7 @@ class Server:
         return bool(self._client.call("be queried", self._client.api.query_api().query, query, org=self.organisation))
 
     def mappings(self, database: str, retention_policy: str) -> list[StoredMapping]:
-        """The mappings of that name, without those that InfluxDB makes by itself."""
+        """The mappings of that name, except InfluxDB's virtual ones."""
         answer: Any = self._client.call(
             "list its mappings",
             _mapping_service(self._client.api.api_client).get_dbr_ps,
@@ -235,7 +235,7 @@ class Server:
         ]
 
     def create_mapping(self, mapping: Mapping, bucket_id: str) -> None:
-        """Make a mapping."""
+        """Create a mapping."""
         request = _influx.DBRPCreate(
             org_id=self.organisation_id,
             bucket_id=bucket_id,
@@ -247,7 +247,7 @@ class Server:
         self._client.call(purpose, _mapping_service(self._client.api.api_client).post_dbrp, request)
 
     def delete_mapping(self, mapping_id: str) -> None:
-        """Delete a mapping; the bucket stays."""
+        """Delete a mapping, but not its bucket."""
         service = _mapping_service(self._client.api.api_client)
         self._client.call("delete a mapping", service.delete_dbrpid, mapping_id, org_id=self.organisation_id)
 
@@ -258,13 +258,13 @@ class Server:
         return [StoredTask(str(each.id), each.flux, each.status == "active") for each in listed or ()]
 
     def create_task(self, task: Task) -> None:
-        """Make a task. Raises InfluxDBError with the task's file where InfluxDB finds a fault in it."""
+        """Create a task. Raises InfluxDBError with the task's file if InfluxDB finds an error in it."""
         request = _influx.TaskCreateRequest(org_id=self.organisation_id, flux=task.flux, status="active")
         purpose = f"run the task in {task.file}"
         self._client.call(purpose, self._client.api.tasks_api().create_task, task_create_request=request)
 
     def change_task(self, task_id: str, task: Task) -> None:
-        """Give a task this text, and let it run. Raises InfluxDBError as :meth:`create_task`."""
+        """Set the script of a task, and activate it. Raises InfluxDBError like :meth:`create_task`."""
         request = _influx.TaskUpdateRequest(flux=task.flux, status="active")
         purpose = f"run the task in {task.file}"
         self._client.call(purpose, self._client.api.tasks_api().update_task_request, task_id, request)

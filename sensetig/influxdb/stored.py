@@ -1,4 +1,4 @@
-"""Objects as InfluxDB holds them."""
+"""InfluxDB's objects, as stored in the server."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Permission = tuple[str, str]
 
 
 class StoredBucket(NamedTuple):
-    """A bucket as InfluxDB holds it."""
+    """A stored bucket."""
 
     id: str
     definition: Bucket
 
 
 class StoredMapping(NamedTuple):
-    """A mapping as InfluxDB holds it; *bucket_id* is its target."""
+    """A stored mapping; *bucket_id* is its target."""
 
     id: str
     bucket_id: str
@@ -26,7 +26,7 @@ class StoredMapping(NamedTuple):
 
 
 class StoredTask(NamedTuple):
-    """A task as InfluxDB holds it."""
+    """A stored task."""
 
     id: str
     flux: str
@@ -34,10 +34,10 @@ class StoredTask(NamedTuple):
 
 
 class StoredToken(NamedTuple):
-    """A token as InfluxDB lists it, without the secret; *permissions* is None where they are not about buckets.
+    """A listed token, without the secret; *permissions* is None if they are not about buckets.
 
     Args:
-        made: the day on which it was made.
+        made: the day of its creation.
     """
 
     id: str

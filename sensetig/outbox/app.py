@@ -1,7 +1,7 @@
-"""The HTTP side: the write endpoint of InfluxDB 2, and nothing else of it.
+"""The HTTP interface: InfluxDB 2's write endpoint, and no other.
 
-:func:`build` makes the endpoint of the outbox, which Telegraf writes to. :func:`build_receiver` makes the endpoint of a
-hub's receiver, which devices write to through the proxy.
+:func:`build` creates the endpoint of the outbox, for Telegraf. :func:`build_receiver` creates the endpoint of a hub's
+receiver, for devices through the proxy.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from sensetig.outbox.lines import PRECISIONS, split, stamp
 from sensetig.outbox.store import Full
 from sensetig.outbox.upstream import Answer, Unreachable
 
-#: Bytes of a request at most, as sent and expanded. A batch of 5,000 points of Telegraf has about 1.3 MB.
+#: Maximum size of a request in bytes, as sent and expanded. A batch of 5,000 points from Telegraf has about 1.3 MB.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
-#: Seconds in which the body of a request must arrive.
+#: Seconds allowed for the body of a request to arrive.
 BODY_SECONDS = 30.0
 
-#: Requests of which the receiver holds the bodies at the same time; others wait in their connections.
+#: Maximum number of request bodies held at the same time; further requests wait in their connections.
 MAX_BODIES = 8
 
-#: What a writer waits before it asks again while there is no room, in seconds.
+#: Seconds that a writer waits before it retries while the outbox is full.
 RETRY_AFTER_SECONDS = 10
 
-#: The header in which the proxy names the device whose certificate it has verified.
+#: The header that carries the name of the device whose certificate the proxy has verified.
 DEVICE_HEADER = "X-SenseTIG-Device"
 
-#: The header of an answer to points that wait on the disk. Each write is a file then; a writer may write less often.
+#: The header of a response for points that wait on disk. Each write is then a file; a writer may write less often.
 WAITING_HEADER = "X-SenseTIG-Waiting"
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
-#: Takes the verified name of a device, and a body; returns why it is refused, or an empty text.
+#: Receives the verified name of a device, and a body; returns the reason for a rejection, or an empty text.
 Check = Callable[[str, bytes], str]
 
 
 class _Refused(Exception):
-    """The request gets an error status."""
+    """The request is answered with an error status."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -66,7 +66,7 @@ def build(
         take: makes points durable, and returns whether they wait on the disk; see
             :meth:`sensetig.outbox.delivery.Delivery.take`.
         clock_ns: wall clock, nanoseconds since 1970.
-        lifespan: runs as long as the server.
+        lifespan: runs for the lifetime of the server.
     """
 
     async def write(request: Request) -> Response:
@@ -92,13 +92,13 @@ def build_receiver(
     check: Check | None = None,
     lifespan: Lifespan | None = None,
 ) -> Starlette:
-    """The receiver's endpoint: passes each request on to InfluxDB with the token of its writer, and stores nothing.
+    """The receiver's endpoint: forwards each request to InfluxDB with the token of its writer, and stores nothing.
 
     Args:
         relay: sends a body to InfluxDB; see :meth:`sensetig.outbox.receiver.Receiver.relay`.
-        check: refuses points. A refusal is answered as InfluxDB answers one (422), so that the writer's outbox finds
-            the refused points, counts them and delivers the others. None for no check.
-        lifespan: runs as long as the server.
+        check: rejects points. The response is like InfluxDB's (422), so that the writer's outbox isolates the rejected
+            points, counts them and delivers the others. None for no check.
+        lifespan: runs for the lifetime of the server.
     """
     bodies = asyncio.Semaphore(MAX_BODIES)
 
@@ -109,7 +109,7 @@ def build_receiver(
                 body = await _body(request)
                 if check is not None:
                     device = request.headers.get(DEVICE_HEADER, "")
-                    if not device:  # a status that drops no points
+                    if not device:  # a status that makes the writer retry
                         raise _Refused(403, "the proxy names no device: the certificate is none of this hub's devices")
                     reason = await run_in_threadpool(lambda: check(device, _expanded(body, request.headers)))
                     if reason:
@@ -130,7 +130,7 @@ _PASSED = ("Authorization", "Content-Encoding", "Content-Type")
 
 
 def _destination(query: Mapping[str, str]) -> Destination:
-    """Where the points of a request go. Raises _Refused."""
+    """The destination of a request's points. Raises _Refused."""
     precision = query.get("precision", "ns")
     if not query.get("org") or not query.get("bucket") or precision not in PRECISIONS:
         raise _Refused(400, "the query needs org and bucket, and a precision of ns, us, ms or s")
@@ -138,7 +138,7 @@ def _destination(query: Mapping[str, str]) -> Destination:
 
 
 async def _body(request: Request) -> bytes:
-    """The body as it was sent. Raises _Refused."""
+    """The body as sent. Raises _Refused."""
     parts: list[bytes] = []
     size = 0
     try:
@@ -154,7 +154,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _expanded(body: bytes, headers: Mapping[str, str]) -> bytes:
-    """The body without its compression. Raises _Refused."""
+    """The decompressed body. Raises _Refused."""
     encoding = headers.get("Content-Encoding", "identity")
     if encoding == "identity":
         return body
@@ -169,13 +169,13 @@ def _expanded(body: bytes, headers: Mapping[str, str]) -> bytes:
         raise _TOO_LARGE
     if not inflate.eof:
         raise _Refused(400, "the gzip of the body ends early")
-    if inflate.unused_data:  # InfluxDB would read it, too
+    if inflate.unused_data:  # InfluxDB would read this as well
         raise _Refused(400, "the body has more than one gzip member")
     return expanded
 
 
 def _error(status: int, message: str, retry_after: int | None = None) -> JSONResponse:
-    # The shape of InfluxDB's own errors, which Telegraf and the outbox read.
+    # The format of InfluxDB's errors, which Telegraf and the outbox parse.
     headers = None if retry_after is None else {"Retry-After": str(retry_after)}
     return JSONResponse({"code": _CODES[status], "message": message}, status, headers)
 

@@ -1,6 +1,6 @@
-"""A batch of points as a file: blocks that stand for themselves, so that damage costs the points of one block.
+"""A batch of points as a file of self-contained blocks, so that damage costs only the points of one block.
 
-A block is the marker, the length and the CRC-32 of its payload, and the payload: zlib-compressed, a line of JSON with
+A block is a marker, the length and CRC-32 of its payload, and the payload: zlib-compressed, a line of JSON with
 the destination, then lines of line protocol.
 """
 
@@ -16,16 +16,16 @@ from sensetig.outbox.lines import PRECISIONS, split
 _MARKER = b"\xf1STG"
 _HEAD_BYTES = len(_MARKER) + 8
 
-#: Uncompressed bytes after which a block ends: some five points. Smaller blocks lose less to damage, larger ones
-#: compress better: with the points of a Pi a block of 8 KiB takes 69 bytes a point, 1 KiB 94, and each line alone 191.
+#: Uncompressed size at which a block ends, in bytes: some five points. Smaller blocks lose less to damage, larger ones
+#: compress better: for the points of a Pi, a block of 8 KiB takes 69 bytes per point, 1 KiB 94, and single lines 191.
 BLOCK_BYTES = 1024
 
-#: Uncompressed bytes of a block at most; a damaged length or bomb is not expanded further.
+#: Maximum uncompressed size of a block, in bytes; a damaged length or a bomb is not expanded further.
 MAX_BLOCK_BYTES = 32 * 1024 * 1024
 
 
 class Destination(NamedTuple):
-    """Where in InfluxDB the points go, and the unit of their times."""
+    """Organisation and bucket for points, and the unit of their times."""
 
     organisation: str
     bucket: str
@@ -62,7 +62,7 @@ def _block(head: bytes, lines: Sequence[bytes]) -> bytes:
 
 
 def decode(content: bytes) -> Iterable[Block]:
-    """Every whole block of a file; damaged ones are skipped."""
+    """The intact blocks of a file; damaged ones are skipped."""
     start = content.find(_MARKER)
     while start >= 0:
         block = _read(content, start)
@@ -75,7 +75,7 @@ def decode(content: bytes) -> Iterable[Block]:
 
 
 def joined(blocks: Iterable[Block]) -> list[Block]:
-    """The blocks with the lines of each destination together, for one request each."""
+    """Merge the blocks of each destination, so that each needs one request."""
     found: dict[Destination, list[bytes]] = {}
     for block in blocks:
         found.setdefault(block.destination, []).extend(block.lines)
@@ -83,7 +83,7 @@ def joined(blocks: Iterable[Block]) -> list[Block]:
 
 
 def _read(content: bytes, start: int) -> tuple[Block, int] | None:
-    """The block at *start* and its end, or None where it is damaged."""
+    """The block at *start* and its end, or None if it is damaged."""
     length = int.from_bytes(content[start + 4 : start + 8], "big")
     begin, end = start + _HEAD_BYTES, start + _HEAD_BYTES + length
     payload = content[begin:end]

@@ -1,8 +1,8 @@
-"""Corrects the times of points that were stamped before the clock was right.
+"""Corrects the times of points that were stamped before the clock was correct.
 
 A Pi without a battery clock starts with the time of its last shutdown, or in 1970, until it is synchronised over the
-network. The outbox holds points until then, for a bounded time after boot. The clock since boot (CLOCK_BOOTTIME) runs
-evenly, so the offset of the wall clock to it before and after the synchronisation is the error of the times before.
+network. The outbox holds points until then, for a limited time after boot. The clock since boot (CLOCK_BOOTTIME) runs
+steadily, so the change in its offset to the wall clock is the error of times before the synchronisation.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from collectors.core.files import write_atomic
 from sensetig.errors import OutboxError
 from sensetig.outbox.lines import PRECISIONS
 
-#: The file that carries the steps over a restart of the outbox.
+#: The file that preserves the steps across a restart of the outbox.
 FILE = "clock.json"
 
-#: Smaller steps of the clock are no corrections of a wrong time, in nanoseconds.
+#: Minimum size of a step that counts as a correction, in nanoseconds.
 MIN_STEP_NS = 1_000_000_000
 
-#: Steps that are kept; a clock that is set more often before it is synchronised is set by hand.
+#: Maximum number of steps kept; a clock that is set more often before synchronisation is set manually.
 MAX_STEPS = 16
 
-#: The folder of systemd-timesyncd, and in it the file ``synchronized`` once it has set the clock.
+#: The folder of systemd-timesyncd, with the file ``synchronized`` once it has set the clock.
 TIMESYNC = "/run/systemd/timesync"
 
-#: A number that the kernel draws at each boot.
+#: A random number that the kernel generates at each boot.
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 _MAX_FILE_BYTES = 64 * 1024
@@ -40,10 +40,10 @@ class Source(NamedTuple):
     """The clocks of the machine.
 
     Args:
-        boot_id: differs from boot to boot.
+        boot_id: differs between boots.
         boottime_ns: nanoseconds since boot.
         realtime_ns: wall clock, nanoseconds since 1970.
-        synchronised: whether the wall clock is right.
+        synchronised: whether the wall clock is correct.
     """
 
     boot_id: str
@@ -56,10 +56,10 @@ class Step(NamedTuple):
     """A correction of the clock.
 
     Args:
-        offset_ns: wall clock minus time since boot, before.
-        delta_ns: added to the wall clock.
-        boottime_ns: when it was noticed, since boot.
-        before: the number of the first batch that came afterwards.
+        offset_ns: wall clock minus time since boot, before the step.
+        delta_ns: change of the wall clock.
+        boottime_ns: time of its detection, since boot.
+        before: the number of the first batch received afterwards.
     """
 
     offset_ns: int
@@ -68,25 +68,25 @@ class Step(NamedTuple):
     before: int
 
     def covers(self, time_ns: int) -> bool:
-        """Whether a time of this boot may have been stamped before this step."""
+        """Whether a time in this boot may have been stamped before this step."""
         return self.offset_ns <= time_ns <= self.offset_ns + self.boottime_ns
 
 
 class Trusted:
-    """A clock that is always right."""
+    """A clock that is always correct."""
 
     holds = False
 
     def observe(self, next_number: int) -> None:
-        """There is nothing to notice."""
+        """Do nothing: the clock does not step."""
 
     def correct(self, lines: Sequence[bytes], precision: str) -> list[bytes]:
-        """The lines as they are."""
+        """Return the lines unchanged."""
         del precision
         return list(lines)
 
     def correct_batch(self, number: int, lines: Sequence[bytes], precision: str) -> list[bytes]:
-        """The lines as they are."""
+        """Return the lines unchanged."""
         del number, precision
         return list(lines)
 
@@ -96,11 +96,11 @@ class Clock(Trusted):
 
     Args:
         source: the machine's clocks.
-        wait_seconds: time after boot until which points are held; 0 to hold none.
+        wait_seconds: maximum time after boot to hold points; 0 to hold none.
         folder: of the outbox.
         first: the number of the next batch. Batches before it were written before this boot, or by an outbox that was
-            killed in this boot and whose file is read.
-        log: takes one sentence.
+            killed in this boot and whose file is loaded.
+        log: receives one sentence.
     """
 
     def __init__(
@@ -128,11 +128,11 @@ class Clock(Trusted):
 
     @property
     def settled(self) -> bool:
-        """Whether the clock is right, so that there is nothing to observe any more."""
+        """Whether the clock is correct, so that observation can end."""
         return self._right
 
     def observe(self, next_number: int) -> None:
-        """Notice a step of the clock, and whether it is right now.
+        """Detect a step of the clock, and whether it is now correct.
 
         Args:
             next_number: the number of the next batch.
@@ -152,9 +152,9 @@ class Clock(Trusted):
             self._save()
 
     def correct(self, lines: Sequence[bytes], precision: str) -> list[bytes]:
-        """Lines that come now, with their times corrected where they were stamped before a step.
+        """Correct the times of new lines that were stamped before a step.
 
-        After a step back, times of before and after overlap. Those in the future are from before.
+        After a step back, times from before and after overlap. Times in the future are from before.
         """
         now = self._source.realtime_ns()
         return _shifted(
@@ -162,12 +162,12 @@ class Clock(Trusted):
         )
 
     def correct_batch(self, number: int, lines: Sequence[bytes], precision: str) -> list[bytes]:
-        """Lines of a batch from the disk, likewise. Steps before it came were corrected when it came."""
+        """Correct the lines of a stored batch likewise. Steps before its arrival were applied on arrival."""
         steps = [] if number < self._first else [each for each in self._steps if number < each.before]
         return _shifted(lines, precision, steps, Step.covers)
 
     def _resume(self) -> None:
-        """Go on where an outbox in the same boot was killed."""
+        """Resume the state of an outbox that was killed in the same boot."""
         try:
             with open(self._path, "rb") as file:
                 kept = json.loads(file.read(_MAX_FILE_BYTES))
@@ -179,7 +179,7 @@ class Clock(Trusted):
             return
         number, self._first, self._steps = self._first, first, steps
         if self._wait_ns and kept.get("right") is not True:
-            # A step while no outbox ran is noticed now.
+            # A step that happened while no outbox ran is detected now.
             self._offset_ns, self._right = offset, False
             self.observe(number)
 
@@ -218,10 +218,10 @@ def machine(folder: str) -> Source:
     """The clocks of this machine.
 
     Args:
-        folder: of the outbox; the newest time in it is one that the clock cannot be behind.
+        folder: of the outbox; the clock cannot be behind its newest time.
 
     Raises:
-        OutboxError: it cannot be said which boot this is.
+        OutboxError: the boot cannot be identified.
     """
     from collectors.clock import STA_UNSYNC, kernel
     from collectors.core.api import Unavailable
@@ -238,7 +238,7 @@ def machine(folder: str) -> Source:
         try:
             return not ask().status & STA_UNSYNC
         except OSError:
-            # The sandbox of a service may forbid the question; then the time service's own mark is what can be seen.
+            # The sandbox of a service may deny the query; the mark of the time service is still visible.
             return not os.path.isdir(TIMESYNC) or os.path.exists(os.path.join(TIMESYNC, "synchronized"))
 
     try:
@@ -265,7 +265,7 @@ def _has_hardware_clock() -> bool:
 
 
 def _newest(folder: str) -> float:
-    """The newest time at which a file of the outbox was written, in seconds since 1970."""
+    """The latest modification time of the outbox's files, in seconds since 1970."""
     try:
         with os.scandir(folder) as entries:
             return max((entry.stat(follow_symlinks=False).st_mtime for entry in entries), default=0.0)

@@ -1,6 +1,6 @@
-"""Delivers batches to InfluxDB: straight through while InfluxDB answers, from the disk while it does not.
+"""Delivers batches to InfluxDB: directly while InfluxDB responds, otherwise from the disk.
 
-A point that InfluxDB refuses for good is found by halving its batch, and counted with InfluxDB's reason.
+A point that InfluxDB rejects permanently is found by bisecting its batch, and counted with InfluxDB's reason.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from sensetig.outbox.clock import Trusted
 from sensetig.outbox.store import Batch, Full, Store
 from sensetig.outbox.upstream import Refused, Unreachable
 
-#: Seconds between attempts while InfluxDB does not take points: doubled from the first to the second.
+#: Seconds between attempts while InfluxDB accepts no points: doubled from the first value to the second.
 RETRY_SECONDS = (1.0, 60.0)
 
-#: Seconds that one step of the delivery may take beyond its pause. A thread that takes longer hangs.
+#: Maximum duration of one delivery step beyond its pause, in seconds. A thread that exceeds it is hung.
 GRACE_SECONDS = 60.0
 
-#: Bounds of waiting batches that go out in one request, which speeds up the delivery of a backlog: points, and bytes on
-#: the disk.
+#: Limits of waiting batches combined in one request to speed up the delivery of a backlog: points, and bytes on
+#: disk.
 MAX_POINTS, MAX_BYTES = 5000, 512 * 1024
 
-#: How often the totals are saved while points go straight through, in seconds; more often would wear an SD card.
+#: Seconds between saves of the totals during direct delivery; more frequent ones would wear an SD card.
 SAVE_SECONDS = 60.0
 
 
-#: How often the clock is checked while points wait for it, in seconds.
+#: Seconds between checks of the clock while points wait for it.
 HELD_SECONDS = 1.0
 
 
@@ -51,11 +51,11 @@ class Sender(Protocol):
 
 
 class Outcome(NamedTuple):
-    """What became of the points of one delivery.
+    """The result of one delivery.
 
     Args:
-        stored: points that InfluxDB has.
-        refused: each refused point with InfluxDB's reason.
+        stored: points stored by InfluxDB.
+        refused: each rejected point with InfluxDB's reason.
     """
 
     stored: int
@@ -65,13 +65,14 @@ class Outcome(NamedTuple):
 def deliver(
     send: Callable[[Destination, Sequence[bytes]], Refused | None], destination: Destination, lines: Sequence[bytes]
 ) -> Outcome:
-    """Write points, and find those that InfluxDB refuses.
+    """Write points, and isolate those that InfluxDB rejects.
 
-    InfluxDB stores the good points of a request that has a bad one (422), or none of them (400), and does not say which
-    is which. Sending a point again is harmless: the same measurement, tags and time are the same point.
+    InfluxDB stores the valid points of a request with an invalid one (422), or none of them (400), and does not
+    identify the invalid ones. Sending a point again is harmless: equal measurement, tags and time identify the same
+    point.
 
     Raises:
-        Unreachable: for now they cannot be stored; some may be.
+        Unreachable: temporarily, the points cannot be stored; some may be.
     """
     stored = 0
     refused: list[tuple[bytes, str]] = []
@@ -89,7 +90,7 @@ def deliver(
     return Outcome(stored, refused)
 
 
-#: Words of InfluxDB's reasons, and the total that counts points refused for it.
+#: Phrases in InfluxDB's reasons -> the total of points rejected for that reason.
 _KINDS = (
     ("type conflict", "refused_type"),
     ("retention", "refused_retention"),
@@ -99,20 +100,20 @@ _KINDS = (
 
 
 def kind_of(reason: str) -> str:
-    """The total that counts points refused for a reason; empty for a reason without one."""
+    """The total for points rejected for a reason; empty if there is none."""
     return next((total for words, total in _KINDS if words in reason), "")
 
 
 class Delivery:
-    """Takes points in, and brings them to InfluxDB.
+    """Accept points, and deliver them to InfluxDB.
 
     Args:
-        store: where points wait.
+        store: holds waiting points.
         sender: InfluxDB.
-        on_refused: takes each refused point and the reason.
-        on_failure: called when delivery has ended by a fault of its own; the process must end.
-        log: takes one sentence.
-        destination: of all points, or None for the one that each writer names. Points that wait for a mistyped bucket
+        on_refused: receives each rejected point and the reason.
+        on_failure: called when delivery has ended because of an internal error; the process must end.
+        log: receives one sentence.
+        destination: overrides the destination that each writer names, or None. Points that wait for a mistyped bucket
             then go to the right one when the setting is corrected.
         timer: monotonic seconds.
         clock: holds points while it is wrong, and corrects their times.
@@ -139,41 +140,41 @@ class Delivery:
         self._sender = sender
         self._on_refused = on_refused
         self._log = log
-        # Guards the store. A delivery does not hold it, so that points come in while older ones go out.
+        # Guards the store. Deliveries do not hold it, so that points are accepted while older ones are delivered.
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._reachable = True
-        # Batches to deliver one by one, because they could not be delivered together.
+        # Batches to deliver individually, because a combined delivery failed.
         self._alone = 0
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
     def start(self) -> None:
-        """Deliver what waits from now on."""
+        """Start to deliver waiting batches."""
         self._wake.set()
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the request that is under way. What waits stays on the disk."""
+        """End after the current request. Waiting batches stay on disk."""
         self._stop.set()
         self._wake.set()
         self._thread.join()
 
     def take(self, destination: Destination, lines: list[bytes]) -> bool:
-        """Take points in. When this returns, they are stored in InfluxDB or durable on this disk.
+        """Accept points. When this returns, they are stored in InfluxDB or durable on this disk.
 
         Returns:
-            whether they wait on the disk.
+            whether they wait on disk.
 
         Raises:
-            Full: there is no room, and InfluxDB does not take them at once.
+            Full: there is no space, and InfluxDB does not accept them immediately.
         """
         with self._lock:
             self._clock.observe(self._store.next_number)
-        # Without a waiting batch, as on a full disk, nothing else asks InfluxDB whether it is back.
+        # Without a waiting batch, as on a full disk, no other code checks whether InfluxDB is back.
         if (self._reachable or not self._store.waiting) and not self._clock.holds:
             try:
-                # Refusals need more requests than Telegraf waits for; they are found from the disk.
+                # Isolating rejected points takes more requests than Telegraf waits for; it is done from the disk.
                 if self._send(destination, self._clock.correct(lines, destination.precision)) is None:
                     self._up()
                     with self._lock:
@@ -182,7 +183,7 @@ class Delivery:
             except Unreachable as error:
                 self._down(error)
         with self._lock:
-            # A step of the clock that is noticed later finds this batch by its number.
+            # A step of the clock that is detected later finds this batch by its number.
             self._clock.observe(self._store.next_number)
             try:
                 self._store.add(destination, self._clock.correct(lines, destination.precision))
@@ -194,11 +195,11 @@ class Delivery:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the delivery makes progress, or pauses as it should."""
+        """Whether the delivery makes progress, or pauses as intended."""
         return self._thread.is_alive() and self._timer() < self._due
 
     def seconds_since_stored(self) -> float:
-        """Seconds since InfluxDB last took points from this process."""
+        """Seconds since InfluxDB last accepted points from this process."""
         return float("inf") if self._stored_at is None else self._timer() - self._stored_at
 
     def _send(self, destination: Destination, lines: Sequence[bytes]) -> Refused | None:
@@ -207,7 +208,7 @@ class Delivery:
         return refused
 
     def _allow(self, seconds: float) -> None:
-        """The delivery's thread reports again within this time, or hangs."""
+        """Set the time limit for the delivery thread's next report."""
         self._due = self._timer() + seconds + GRACE_SECONDS
 
     def _run(self) -> None:
@@ -220,12 +221,12 @@ class Delivery:
                 while not self._stop.is_set() and self._attempt(self._deliver_oldest):
                     pass
         except BaseException:
-            # Without this thread points would pile up; the process ends, and systemd starts it again.
+            # Without this thread, points would accumulate; the process ends, and systemd restarts it.
             self._on_failure()
             raise
 
     def _attempt(self, step: Callable[[], bool]) -> bool:
-        """Repeat a step while InfluxDB or the disk fails; its answer, or False when it is time to stop."""
+        """Repeat a step while InfluxDB or the disk fails; return its result, or False on shutdown."""
         attempts = Retrying(
             retry=retry_if_exception_type((Unreachable, OSError)),
             wait=_wait,
@@ -242,12 +243,12 @@ class Delivery:
         return True
 
     def _save_if_possible(self) -> None:
-        """Save the totals during an outage. A disk that refuses them is reported by the step that needs it."""
+        """Save the totals during an outage. A failing disk is reported by the step that needs it."""
         with contextlib.suppress(OSError):
             self._save()
 
     def _deliver_oldest(self) -> bool:
-        """Deliver and remove the oldest batches; False where none waits."""
+        """Deliver and remove the oldest batches; False if none is waiting."""
         bounds = (0, 0) if self._alone else (MAX_POINTS, MAX_BYTES)
         with self._lock:
             self._clock.observe(self._store.next_number)
@@ -261,9 +262,9 @@ class Delivery:
         return bool(batches)
 
     def _deliver_together(self, batches: Sequence[Batch]) -> None:
-        """Deliver batches in one request for each destination.
+        """Deliver batches in one request per destination.
 
-        If that fails, they are delivered one by one: that finds a refused point, and crosses a slow network.
+        If that fails, they are delivered individually, which isolates a rejected point, and works on a slow network.
         """
         self._alone = len(batches)
         for to, lines in joined(self._corrected(batches)):
@@ -283,7 +284,7 @@ class Delivery:
         ]
 
     def _deliver_alone(self, batch: Batch) -> None:
-        """Deliver a batch, find its refused points, and count both."""
+        """Deliver a batch, isolate its rejected points, and count both."""
         outcomes = [deliver(self._step, to, lines) for to, lines in self._corrected([batch])]
         if batch.blocks:
             self._up()
@@ -325,7 +326,7 @@ class Delivery:
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds until the next attempt: at least as long as the server asks."""
+    """Seconds until the next attempt: at least as long as the server requests."""
     error = state.outcome.exception() if state.outcome is not None else None
     asked = error.retry_after if isinstance(error, Unreachable) else 0.0
     return max(asked, wait_exponential_jitter(initial=RETRY_SECONDS[0], max=RETRY_SECONDS[1])(state))

@@ -1,7 +1,7 @@
-"""Telegraf's disk buffer, which the outbox replaces: reads the points in it, and hands them to the outbox.
+"""Telegraf's disk buffer, which the outbox replaces: reads its points, and passes them to the outbox.
 
 A log is a folder of segments, each named by the number of its first entry. An entry is its length, as a variable-length
-number, and a gob with one point (Telegraf's ``metric.ToBytes``).
+integer, and a gob with one point (Telegraf's ``metric.ToBytes``).
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ DAMAGED = "damaged"
 #: Points in one request.
 MAX_POINTS = 5000
 
-#: Seconds that the outbox may take for one request.
+#: Seconds allowed for a request to the outbox.
 TIMEOUT_SECONDS = 30.0
 
 _SEGMENT = re.compile(r"([0-9]{20})(\.START)?")
 
-#: The name of the type that each entry defines first, and how far behind the beginning of the entry it is, in bytes.
+#: The type name that each entry defines first, and its offset from the beginning of the entry, in bytes.
 _NAME = b"serializedMetric"
 _NAME_OFFSETS = range(4, 20)
 
 _INT64_MAX = 2**63 - 1
 
-#: Seconds from the year 1, where Go's times begin, to 1970.
+#: Seconds from the year 1, the zero of Go's times, to 1970.
 _GO_EPOCH = 62_135_596_800
 
 
 class Content(NamedTuple):
-    """What a segment holds.
+    """The contents of a segment.
 
     Args:
         lines: readable points as line protocol.
@@ -58,7 +58,7 @@ class Outcome(NamedTuple):
     """The result of :func:`deliver`.
 
     Args:
-        delivered: points that the outbox has taken.
+        delivered: points that the outbox has accepted.
         damaged: bytes that could not be read.
     """
 
@@ -67,7 +67,7 @@ class Outcome(NamedTuple):
 
 
 def read(data: bytes) -> Content:
-    """Every readable point of a segment, also those behind damage."""
+    """The readable points of a segment, including those after damage."""
     lines: list[bytes] = []
     at = damaged = 0
     while at < len(data):
@@ -82,7 +82,7 @@ def read(data: bytes) -> Content:
 
 
 def _entry(data: bytes, at: int) -> tuple[bytes, int] | None:
-    """The point of the entry at a position, and where the entry ends; None where it is damaged."""
+    """The point of the entry at a position, and the end of the entry; None if it is damaged."""
     size, begin = _variable(data, at)
     end = begin + size
     if size == 0 or end > len(data):
@@ -95,7 +95,7 @@ def _entry(data: bytes, at: int) -> tuple[bytes, int] | None:
 
 
 def _next(data: bytes, at: int) -> int:
-    """Where the next readable entry begins; the end where there is none."""
+    """The position of the next readable entry; the end of the data if there is none."""
     name = data.find(_NAME, at)
     while name >= 0:
         for offset in reversed(_NAME_OFFSETS):
@@ -106,7 +106,7 @@ def _next(data: bytes, at: int) -> int:
 
 
 def _variable(data: bytes, start: int) -> tuple[int, int]:
-    """A variable-length number, and where it ends; 0 where there is none."""
+    """A variable-length integer, and the position of its end; 0 if there is none."""
     number = shift = 0
     for place in range(start, min(start + 10, len(data))):
         byte = data[place]
@@ -118,9 +118,9 @@ def _variable(data: bytes, start: int) -> tuple[int, int]:
 
 
 def _line(point: dict[str, Any]) -> bytes:
-    """A point as line protocol. Raises ValueError where it is none."""
+    """A point as line protocol. Raises ValueError if it is invalid."""
     tags = {tag["Key"]: tag.get("Value", "") for tag in point.get("MetricTags", ())}
-    # Telegraf writes unsigned numbers as signed ones, and those that are too large as the largest.
+    # Telegraf writes unsigned integers as signed ones, and clips those that are too large.
     fields = {
         field["Key"]: min(value, _INT64_MAX) if type(value := field["Value"]) is int else value
         for field in point["MetricFields"]
@@ -138,7 +138,7 @@ def _refuse(sentence: str) -> None:
 
 
 def segments(log: Path) -> list[Path]:
-    """The segments of a log, in order, without those that Telegraf had begun to remove."""
+    """The segments of a log in order, except those that Telegraf has begun to remove."""
     found: list[Path] = []
     for path in sorted(log.iterdir()):
         match = _SEGMENT.fullmatch(path.name)
@@ -151,9 +151,9 @@ def segments(log: Path) -> list[Path]:
 
 
 def logs(directory: Path) -> list[Path]:
-    """The logs in a buffer's folder, one for each output of Telegraf.
+    """The logs in a buffer's folder, one per output of Telegraf.
 
-    One of another user is left out: `telegraf config check`, called by root, makes such a log without points.
+    A log of another user is left out: `telegraf config check`, run by root, creates such a log without points.
     """
     if not directory.is_dir():
         return []
@@ -165,15 +165,15 @@ def logs(directory: Path) -> list[Path]:
 
 
 def deliver(directory: Path, send: Callable[[list[bytes]], None], log: Callable[[str], None]) -> Outcome:
-    """Hand over all points that wait, and remove them. Telegraf must not use the folder.
+    """Deliver and remove all waiting points. Telegraf must not use the folder.
 
-    A segment is removed when the outbox has all its points. One with unreadable parts is kept in a separate folder.
+    A segment is removed once the outbox has all its points. One with unreadable parts is moved to a separate folder.
     After an interruption, points of one segment are sent again; InfluxDB stores them as the same points.
 
     Args:
         directory: the buffer's folder.
         send: makes points durable.
-        log: takes one sentence.
+        log: receives one sentence.
 
     Raises:
         OSError: a file cannot be read or removed.
@@ -212,11 +212,11 @@ class _Connection(http.client.HTTPConnection):
 
 
 class Socket:
-    """The outbox at its socket.
+    """The outbox, accessed through its socket.
 
     Args:
         path: of the socket.
-        destination: where in InfluxDB the points go.
+        destination: organisation and bucket for the points.
     """
 
     def __init__(self, path: str, destination: Destination) -> None:
@@ -224,7 +224,7 @@ class Socket:
         self._query = urlencode({"org": destination.organisation, "bucket": destination.bucket, "precision": "ns"})
 
     def send(self, lines: list[bytes]) -> None:
-        """Hand points over. Raises OutboxError where the outbox does not take them."""
+        """Send points. Raises OutboxError if the outbox does not accept them."""
         connection = _Connection(self._path)
         try:
             connection.request("POST", f"/api/v2/write?{self._query}", body=b"\n".join(lines))

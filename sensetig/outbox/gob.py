@@ -1,4 +1,4 @@
-"""Reads one value of Go's gob encoding, with the type definitions before it.
+"""Decodes one value in Go's gob encoding, with the type definitions before it.
 
 Format: https://pkg.go.dev/encoding/gob and, for interface values, ``decodeInterface`` in ``encoding/gob/decode.go``.
 """
@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 _BOOL, _INT, _UINT, _FLOAT, _BYTES, _STRING, _INTERFACE = 1, 2, 3, 4, 5, 6, 8
 
-#: Depth of nested values at most; a point of Telegraf has 5.
+#: Maximum depth of nested values; a point of Telegraf has 5.
 _MAX_DEPTH = 16
 
 
 class BadGob(ValueError):
-    """The bytes are no gob."""
+    """The bytes are not a valid gob."""
 
 
 class _Struct(NamedTuple):
@@ -32,12 +32,12 @@ class _Map(NamedTuple):
 
 
 class _Opaque(NamedTuple):
-    """A type that encodes itself; its value stays bytes."""
+    """A type with a custom encoding; its value stays bytes."""
 
 
 _Type = _Struct | _Slice | _Map | _Opaque
 
-# The definition of a type is itself a gob, of types that both sides know.
+# The definition of a type is itself a gob, of predefined types.
 _COMMON, _ARRAY_TYPE, _SLICE_TYPE, _STRUCT_TYPE, _FIELD, _FIELDS, _MAP_TYPE, _OPAQUE_TYPE, _WIRE_TYPE = range(-9, 0)
 _KNOWN: dict[int, _Type] = {
     _COMMON: _Struct((("name", _STRING), ("id", _INT))),
@@ -63,10 +63,10 @@ _KNOWN: dict[int, _Type] = {
 
 
 def decode(data: bytes) -> Any:
-    """The value: a struct is a dict of its fields that are not zero, an interface is its value.
+    """The value: a struct is a dict of its non-zero fields, an interface is its value.
 
     Raises:
-        BadGob: the bytes are damaged, or more than one value.
+        BadGob: the bytes are damaged, or contain more than one value.
     """
     try:
         reader = _Reader(data)
@@ -79,7 +79,7 @@ def decode(data: bytes) -> Any:
 
 
 class _Reader:
-    """A position in a stream of messages. A message is its length and that many bytes."""
+    """A position in a stream of messages. A message is its length followed by that many bytes."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -112,7 +112,7 @@ class _Reader:
             if self._at < self._end:
                 if not in_interface:
                     raise BadGob("bytes follow a type")
-                self._uint()  # the length of what follows
+                self._uint()  # the length of the rest
 
     def _define(self, kind: int) -> None:
         wire = self._read(_WIRE_TYPE, 0)

@@ -1,4 +1,4 @@
-"""A heartbeat to an address outside: it is sent while InfluxDB takes points, so that its absence reports a dead hub."""
+"""A heartbeat to an external address, sent while InfluxDB accepts points, so that its absence reports a dead hub."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Heartbeat:
     Args:
         pool: the connection pool.
         url: of the service that expects the heartbeat.
-        silence: seconds since InfluxDB last took points.
-        log: takes one sentence.
+        silence: returns the seconds since InfluxDB last accepted points.
+        log: receives one sentence.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Send one every :data:`INTERVAL_SECONDS`."""
+        """Send a heartbeat every :data:`INTERVAL_SECONDS`."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._stop.set()
 
     def _run(self) -> None:
@@ -49,7 +49,7 @@ class Heartbeat:
             self.beat()
 
     def beat(self) -> bool:
-        """Send one if InfluxDB takes points; whether it arrived. The address is a secret, and not in the log."""
+        """Send a heartbeat if InfluxDB accepts points; return whether it arrived. The secret address is not logged."""
         if self._silence() > MAX_SILENCE_SECONDS:
             return False
         try:

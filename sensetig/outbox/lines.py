@@ -1,15 +1,16 @@
-"""Lines of line protocol in the body of a write request, taken apart as InfluxDB takes them apart."""
+"""Lines of line protocol in the body of a write request, split exactly as InfluxDB splits them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-#: Nanoseconds of one unit of each precision that a write request may name.
+#: Nanoseconds per unit of each precision of a write request.
 PRECISIONS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 
-# The key of a line ends at its first unescaped space. Behind it a quoted string may hold line breaks. Each alternative
-# begins with another character and every repetition is possessive, so that the time is linear in the length.
+# The key of a line ends at its first unescaped space. After it, a quoted string may contain line breaks. Each
+# alternative begins with a different character and every repetition is possessive, so that the time is linear in the
+# length.
 _LINE = re.compile(rb"(?s:(?:[^\\ \n]++|\\.?)*+(?:[^\\\"\n]++|\\.?|\"(?:[^\\\"]++|\\.?)*+(?:\"|\Z))*+)")
 
 _TIME = re.compile(rb"(?<!\\) -?[0-9]{1,20}\Z")
@@ -24,9 +25,9 @@ def split(body: bytes) -> list[bytes]:
 
 
 def stamp(lines: Sequence[bytes], now_ns: int, precision: str) -> list[bytes]:
-    """The lines with the time *now_ns* where they have none.
+    """Add the time *now_ns* to lines without a time.
 
-    InfluxDB would use the time of delivery, and a second delivery would become a second point.
+    InfluxDB would use the time of delivery, and a redelivery would create a second point.
 
     Args:
         lines: as :func:`split` returns them.

@@ -1,4 +1,4 @@
-"""Messages to systemd: that a service is ready, and that it is alive."""
+"""Messages to systemd: a service is ready, or alive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 
 class Notifier:
-    """The socket that systemd gives to a service with ``Type=notify``; without one, nothing is sent.
+    """The notification socket of a service with ``Type=notify``; without one, nothing is sent.
 
     Protocol: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
 
@@ -18,18 +18,18 @@ class Notifier:
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         path = environ.get("NOTIFY_SOCKET", "")
-        # A name that begins with @ is in the abstract namespace.
+        # A leading @ denotes the abstract namespace.
         self._path = "\0" + path[1:] if path.startswith("@") else path
         microseconds = environ.get("WATCHDOG_USEC", "")
-        #: Seconds between signs of life: half of what systemd waits for. None without a watchdog.
+        #: Seconds between watchdog messages: half of systemd's timeout. None without a watchdog.
         self.interval: float | None = int(microseconds) / 2e6 if self._path and microseconds.isdecimal() else None
 
     def ready(self) -> None:
-        """The service takes requests."""
+        """Report that the service accepts requests."""
         self._send(b"READY=1")
 
     def alive(self) -> None:
-        """The service makes progress."""
+        """Report that the service makes progress."""
         self._send(b"WATCHDOG=1")
 
     def _send(self, message: bytes) -> None:

@@ -1,6 +1,6 @@
-"""A hub's receiver: passes the writes of devices on to InfluxDB while its disk has room, and stores nothing itself.
+"""A hub's receiver: forwards the writes of devices to InfluxDB while its disk has space, and stores nothing itself.
 
-Points that it does not pass on stay in the outboxes of the devices, which send them again.
+Points that it does not forward stay in the outboxes of the devices, which retry.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from sensetig.outbox.upstream import Answer, Unreachable, Upstream
 
 
 class Receiver:
-    """Passes writes on, and counts them.
+    """Forwards writes, and counts them.
 
     Args:
         upstream: InfluxDB, with the check of its disk.
-        save: keeps the counts for the collector; it may raise OSError.
-        log: takes one sentence.
+        save: stores the counts for the collector; it may raise OSError.
+        log: receives one sentence.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Receiver:
         self._reason = ""
 
     def relay(self, destination: Destination, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send a body to InfluxDB; its answer. Raises Unreachable."""
+        """Forward a body to InfluxDB; return the response. Raises Unreachable."""
         try:
             answer = self._upstream.relay(destination, body, headers)
         except Unreachable as error:
@@ -52,7 +52,7 @@ class Receiver:
             self.save()
 
     def save(self) -> None:
-        """Keep the counts. A disk that refuses them is reported; the counts stay in memory for the next time."""
+        """Save the counts. A failing disk is reported; the counts stay in memory for the next attempt."""
         with self._lock:
             counts: dict[str, int | str] = {
                 "passed_writes": self._passed,

@@ -39,28 +39,28 @@ from sensetig.outbox.upstream import Room, Unreachable, Upstream
 from sensetig.security.own_points import OwnPoints
 from sensetig.site import checked_url, read_token, tls_context
 
-#: Seconds that InfluxDB may take to connect and to answer. Telegraf waits 10 s for the outbox, which stores after this.
+#: Seconds allowed for InfluxDB to connect and respond. Telegraf waits 10 s for the outbox, which stores after this.
 TIMEOUTS = urllib3.Timeout(connect=2.0, read=5.0)
 
-#: Connections at a time. Telegraf has one; the proxy has one for each request of a device.
+#: Maximum number of connections. Telegraf uses one; the proxy uses one per request of a device.
 MAX_CONNECTIONS = 16
 MAX_RECEIVER_CONNECTIONS = 256
 
-#: File with the refused points and InfluxDB's reasons, and its size at most; one older file is kept.
+#: File with the rejected points and InfluxDB's reasons, and its maximum size; one older file is kept.
 REFUSED = "refused.jsonl"
 MAX_REFUSED_BYTES = 1024 * 1024
 _MAX_LINE = 2048
 
 
 class Influx(NamedTuple):
-    """How InfluxDB is reached.
+    """The connection to InfluxDB.
 
     Args:
         url: its address.
-        ca_file: certificates that are trusted besides the system's, or None.
-        certificate, key: files (PEM) that are shown to InfluxDB, or None.
-        folder: of its data, where it is on this machine, or None.
-        reserve_bytes: that stay free on the file system of that folder.
+        ca_file: certificates to trust in addition to the system's, or None.
+        certificate, key: client certificate (PEM), or None.
+        folder: of its data, if it is on this machine, or None.
+        reserve_bytes: space to leave free on the file system of that folder.
     """
 
     url: str
@@ -72,16 +72,16 @@ class Influx(NamedTuple):
 
 
 class Options(NamedTuple):
-    """How the outbox runs.
+    """The options of the outbox.
 
     Args:
         folder: of the waiting batches.
         listen: ``unix:/path`` for a socket that the user and the group can write to, or ``HOST:PORT`` on loopback.
         influx: InfluxDB.
-        token_file: a token that may write.
+        token_file: a token with write permission.
         max_bytes: see :class:`sensetig.outbox.store.Store`.
         reserve_bytes: see there.
-        destination: of all points, or None for the one that the writer names.
+        destination: overrides the destination that each writer names, or None.
         heartbeat_file: a file with the address of a heartbeat, or None.
         clock_wait_seconds: see :class:`sensetig.outbox.clock.Clock`.
     """
@@ -133,14 +133,14 @@ def run(options: Options, log: Callable[[str], None]) -> None:
 def run_receiver(
     folder: str, listen: str, influx: Influx, gateways: Collection[str], log: Callable[[str], None]
 ) -> None:
-    """Pass the writes of devices on to InfluxDB until SIGTERM or SIGINT.
+    """Forward the writes of devices to InfluxDB until SIGTERM or SIGINT.
 
     Args:
-        folder: of the counts.
+        folder: holds the counts.
         listen: as for the outbox.
         influx: InfluxDB.
-        gateways: devices that may write points of others.
-        log: takes one sentence.
+        gateways: devices that may write points of other devices.
+        log: receives one sentence.
 
     Raises:
         OperatorError: it cannot start; the message is one sentence.
@@ -165,17 +165,17 @@ def save_counts(path: str, counts: Mapping[str, int | str]) -> None:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        # The file's block is there already. A collector that reads it meanwhile counts an error, and reads it again.
+        # The file's block exists already. A collector that reads it now counts an error, and reads it again later.
         with open(path, "r+", encoding="utf-8") as file:
             file.write(content)
             file.truncate()
 
 
 def check(influx: Influx, token_file: Path, destination: Destination) -> None:
-    """Write no point to InfluxDB, which then checks token, organisation and bucket.
+    """Write an empty body to InfluxDB, which then checks token, organisation and bucket.
 
     Raises:
-        OperatorError: it would not take points; the message is one sentence.
+        OperatorError: it would reject points; the message is one sentence.
     """
     try:
         refused = _upstream(influx, read_token(token_file)).send(destination, [])
@@ -200,7 +200,7 @@ class _Server:
         self._server: uvicorn.Server | None = None
 
     def fail(self) -> None:
-        """End, since a part of the process has failed."""
+        """End, because a part of the process has failed."""
         self.failed = True
         if self._server is not None:
             self._server.should_exit = True
@@ -221,7 +221,7 @@ class _Server:
                 timeout_graceful_shutdown=8,
             )
         )
-        # Uvicorn raises the signal that ended it again; with the default handler the process would end there.
+        # Uvicorn raises the signal again at its end; with the default handler the process would be killed.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _ignore)
         if not self.failed:
@@ -229,12 +229,12 @@ class _Server:
 
 
 def _lifespan(notifier: Notifier, is_alive: Callable[[], bool], tick: Callable[[], None]) -> Lifespan:
-    """Reports to systemd while the server runs; without a report, systemd restarts the service.
+    """Notify systemd while the server runs; without notifications, systemd restarts the service.
 
     Args:
         notifier: to systemd.
-        is_alive: whether the threads behind the server make progress.
-        tick: called in between.
+        is_alive: whether the background threads make progress.
+        tick: called at each notification.
     """
 
     @asynccontextmanager
@@ -266,7 +266,7 @@ def _upstream(influx: Influx, token: str) -> Upstream:
     context = tls_context(influx.ca_file)
     if influx.certificate is not None:
         try:
-            # A key with a passphrase is refused; otherwise OpenSSL would ask on a terminal that is not there.
+            # A key with a passphrase is rejected; otherwise OpenSSL would prompt on a missing terminal.
             context.load_cert_chain(influx.certificate, influx.key, password=lambda: b"")
         except (OSError, ValueError) as error:
             raise OutboxError(
@@ -285,7 +285,7 @@ def _heartbeat_url(path: Path) -> str:
 
 
 def _ignore(*_: object) -> None:
-    """A signal that Uvicorn has dealt with."""
+    """Ignore a signal that Uvicorn has handled."""
 
 
 def _free_bytes(folder: str) -> int:
@@ -293,7 +293,7 @@ def _free_bytes(folder: str) -> int:
 
 
 def _journal(folder: str, log: Callable[[str], None]) -> Callable[[bytes, str], None]:
-    """Keeps refused points for inspection, and says each reason once in a while."""
+    """Record rejected points for inspection, and log each reason at intervals."""
     handler = RotatingFileHandler(
         os.path.join(folder, REFUSED), maxBytes=MAX_REFUSED_BYTES, backupCount=1, encoding="utf-8", delay=True
     )
@@ -342,7 +342,7 @@ def _listen(where: str) -> socket.socket:
 
 
 def _listen_unix(path: str) -> socket.socket:
-    # A socket that a killed process has left is in the way; the lock of the folder rules out a process that still runs.
+    # Remove the socket of a killed process; the lock on the folder rules out a running one.
     try:
         if stat.S_ISSOCK(os.stat(path).st_mode):
             os.unlink(path)

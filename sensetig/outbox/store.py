@@ -1,7 +1,7 @@
 """The outbox's folder: a file for each waiting batch, the totals, and a place for damaged files.
 
-A batch is durable once :meth:`Store.add` returns. Batches leave in the order they came. The totals are written before a
-batch is removed, so that a process killed between the two counts its points once.
+A batch is durable once :meth:`Store.add` returns. Batches leave in order of arrival. The totals are written before a
+batch is removed, so that a process killed in between counts its points once.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from collectors.outbox import DAMAGED, LIMIT, REASON, STATE, TOTALS, Waiting, re
 from sensetig.errors import OutboxError
 from sensetig.outbox.batch import Block, Destination, decode, encode, joined
 
-#: In the state file: the number of the last batch that was removed, and that of the next batch.
+#: In the state file: the number of the last removed batch, and that of the next batch.
 _REMOVED, _NEXT = "removed", "next"
 
 #: An empty file whose name is the number of the next batch.
 _MARKER_NAME, _MARKER = "{:012d}.next", re.compile(r"([0-9]{12})\.next")
 
-#: Damaged files that are kept for inspection.
+#: Maximum number of damaged files kept for inspection.
 MAX_DAMAGED = 32
 
 
 class Full(Exception):
-    """No room for another batch; the message says which bound is reached."""
+    """No space for another batch; the message names the bound."""
 
 
 class Batch(NamedTuple):
@@ -43,23 +43,23 @@ class Batch(NamedTuple):
 
     @property
     def points(self) -> int:
-        """Points that can be read; the file's name says how many it was written with."""
+        """Number of readable points; the file's name has the original number."""
         return sum(len(block.lines) for block in self.blocks)
 
 
 class Store:
-    """The folder, held by one process.
+    """The folder, locked by one process.
 
     Args:
-        folder: made where it does not exist.
-        max_bytes: bytes that waiting batches may take on the disk.
-        reserve_bytes: bytes of the file system that stay free.
+        folder: created if it does not exist.
+        max_bytes: maximum disk space for waiting batches, in bytes.
+        reserve_bytes: space to leave free on the file system, in bytes.
         clock_ns: wall clock, nanoseconds since 1970.
-        free_bytes: the free bytes of the file system that has the folder.
-        log: takes one sentence.
+        free_bytes: returns the free bytes of the folder's file system.
+        log: receives one sentence.
 
     Raises:
-        OutboxError: the folder cannot be used, or another process holds it.
+        OutboxError: the folder cannot be used, or is locked by another process.
     """
 
     def __init__(
@@ -104,30 +104,30 @@ class Store:
         self._removed = state.get(_REMOVED, -1)
         self.totals = {name: state.get(name, 0) for name in TOTALS}
         self._waiting = scan(self._folder)
-        # These were delivered and counted; the process was killed before it removed them.
+        # These were delivered and counted, but the process was killed before it removed them.
         while self._waiting and self._waiting[0].number <= self._removed:
             self._unlink(self._waiting.pop(0))
         self._bytes = sum(each.size for each in self._waiting)
-        # Alerts compare totals with earlier ones, so they are written from the start.
+        # Alerts compare totals with earlier ones, so the totals are written from the start.
         self._saved = bool(state)
-        #: Why points wait; empty where InfluxDB takes them.
+        #: The reason why points wait; empty if InfluxDB accepts them.
         self.reason = ""
         if _REMOVED not in state and self._waiting:
-            self._removed = self._waiting[0].number - 1  # whether there were others is not known
+            self._removed = self._waiting[0].number - 1  # whether there were others is unknown
         self._next = max([self._removed, *(each.number for each in self._waiting)]) + 1
         known = state.get(_NEXT, 0)
-        if _REMOVED in state or self._waiting:  # otherwise the marker is of batches that may have been delivered
+        if _REMOVED in state or self._waiting:  # otherwise the marker counts batches that may have been delivered
             known = max(known, self._marked or 0)
         if missing := max(0, known - self._next):
             self._log(f"{missing} files at the end of {self._folder} are missing; their points are lost")
             self.count({"missing_batches": missing})
-            with suppress(OSError):  # saved later then
+            with suppress(OSError):  # then it is saved later
                 self.save()
         self._mark()
 
     @property
     def waiting(self) -> int:
-        """Batches that wait."""
+        """Number of waiting batches."""
         return len(self._waiting)
 
     @property
@@ -136,7 +136,7 @@ class Store:
         return self._next
 
     def add(self, destination: Destination, lines: list[bytes]) -> None:
-        """Make a batch durable. Raises Full where a bound is reached or the disk has no room."""
+        """Make a batch durable. Raises Full if a bound is reached or the disk has no space."""
         content = encode(destination, lines)
         if self._bytes + len(content) > self._max_bytes:
             raise Full(f"the waiting points have reached {self._max_bytes} bytes")
@@ -154,7 +154,7 @@ class Store:
         self.count({"taken_points": len(lines)})
 
     def oldest(self, max_points: int = 0, max_bytes: int = 0) -> list[Waiting]:
-        """The oldest batches up to these bounds, at least one if any waits. The files stay until :meth:`remove`."""
+        """The oldest batches up to these bounds, at least one if any waits. The files remain until :meth:`remove`."""
         found: list[Waiting] = []
         points = size = 0
         for waiting in self._waiting:
@@ -166,9 +166,9 @@ class Store:
         return found
 
     def read(self, waiting: Waiting) -> Batch:
-        """The points of a waiting batch. Needs no lock, since nothing changes its file.
+        """The points of a waiting batch. Needs no lock, because its file does not change.
 
-        Raises OSError where the file cannot be read for now; a file that the disk cannot return counts as damaged.
+        Raises OSError if the file is temporarily unreadable; a file that the disk cannot return counts as damaged.
         """
         try:
             with open(os.path.join(self._folder, waiting.name), "rb") as file:
@@ -181,13 +181,13 @@ class Store:
         return Batch(waiting, joined(decode(content)))
 
     def remove(self, batch: Batch, counts: Mapping[str, int]) -> None:
-        """Count a batch that is dealt with, and remove it; a damaged one is set aside. Raises OSError."""
+        """Count a finished batch, and remove it; a damaged one is quarantined. Raises OSError."""
         waiting = batch.waiting
         lost = max(0, waiting.points - batch.points)
         gap = waiting.number - self._removed - 1
         counts = {**counts, "damaged_points": lost, "missing_batches": gap}
         totals = self._sum(counts)
-        # Saved before anything else changes: when the disk refuses it, the next attempt counts the batch again.
+        # Saved before anything else changes: if the disk fails, the next attempt counts the batch again.
         self._write({_REMOVED: waiting.number, **totals})
         self._removed, self.totals, self._saved = waiting.number, totals, True
         if gap:
@@ -201,12 +201,12 @@ class Store:
         self._bytes -= waiting.size
 
     def explain(self, reason: str) -> None:
-        """Set why points wait; :meth:`save` keeps it."""
+        """Set the reason why points wait; :meth:`save` stores it."""
         self._saved = self._saved and reason == self.reason
         self.reason = reason
 
     def count(self, counts: Mapping[str, int]) -> None:
-        """Add to the totals; :meth:`save` keeps them."""
+        """Add to the totals; :meth:`save` stores them."""
         self.totals = self._sum(counts)
         self._saved = False
 
@@ -214,30 +214,30 @@ class Store:
         return {name: value + counts.get(name, 0) for name, value in self.totals.items()}
 
     def save(self) -> None:
-        """Write the totals where they have changed. Raises OSError."""
+        """Write the totals if they have changed. Raises OSError."""
         if self._saved:
             return
         self._write({_REMOVED: self._removed, **self.totals})
         self._saved = True
 
     def _write(self, state: Mapping[str, int | str]) -> None:
-        # Not synced: it survives the end of this process, and after a power cut a batch is delivered again, which
-        # InfluxDB stores as the same points.
+        # Not synced: it survives the end of this process, and after a power cut a batch is redelivered, which InfluxDB
+        # stores as the same points.
         state = {**state, _NEXT: self._next, LIMIT: self._max_bytes, REASON: self.reason}
         write_atomic(os.path.join(self._folder, STATE), json.dumps(state) + "\n", 0o640, durable=False)
 
     def close(self) -> None:
-        """Save the totals, and let another process use the folder."""
+        """Save the totals, and unlock the folder."""
         self.save()
         self._lock.release()
 
     def _mark(self) -> None:
-        """Keep the number of the next batch as the name of an empty file.
+        """Store the number of the next batch as the name of an empty file.
 
-        The state has it, too, but is written less often. To rename a file costs next to nothing.
+        The state contains it, too, but is written less often. Renaming a file is cheap.
         """
         place = os.path.join(self._folder, _MARKER_NAME.format(self._next))
-        with suppress(OSError):  # a disk without room for a name; then the state alone has the number
+        with suppress(OSError):  # a disk without space for a name; then only the state has the number
             if self._marked is None:
                 with open(place, "xb"):
                     pass

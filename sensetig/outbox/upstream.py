@@ -1,4 +1,4 @@
-"""InfluxDB as the outbox sees it: one write request, and what its answer means for the points."""
+"""InfluxDB as the upstream of the outbox: one write request, and the meaning of its response for the points."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from urllib3.exceptions import HTTPError
 
 from sensetig.outbox.batch import Destination
 
-#: Answers of InfluxDB about the points themselves: they are refused, and sending them again does not help. The same
-#: status without InfluxDB's error document comes from a proxy on the way, and says nothing about the points.
+#: Responses of InfluxDB about the points themselves: they are rejected, and a retry does not help. The same status
+#: without InfluxDB's error document comes from a proxy in between, and says nothing about the points.
 _REFUSED = frozenset({400, 413, 422})
 
 _DROPPED = re.compile(r"\bdropped=(\d{1,9})\b")
 
 _MAX_ANSWER_BYTES = 64 * 1024
 
-#: Seconds after which InfluxDB's disk is checked again.
+#: Seconds between checks of InfluxDB's disk.
 NO_ROOM_SECONDS = 30.0
 
-#: A server that asks for more patience than this is asked again all the same, in seconds.
+#: Maximum wait that a server can request, in seconds.
 MAX_RETRY_AFTER_SECONDS = 300.0
 
 
 class Unreachable(Exception):
-    """The points could not be delivered for now.
+    """The points could not be delivered temporarily.
 
     Args:
-        sentence: why.
-        retry_after: seconds that the server asks to wait; 0 where it does not say.
+        sentence: the reason.
+        retry_after: seconds that the server asks to wait; 0 if it does not.
     """
 
     def __init__(self, sentence: str, retry_after: float = 0.0) -> None:
@@ -43,11 +43,11 @@ class Unreachable(Exception):
 
 
 class Refused(NamedTuple):
-    """InfluxDB refused at least one of the points; it may have stored the others.
+    """InfluxDB rejected at least one of the points; it may have stored the others.
 
     Args:
-        reason: InfluxDB's words.
-        dropped: points that it says it dropped; None where it does not say.
+        reason: InfluxDB's message.
+        dropped: number of points that it reports as dropped; None if it does not.
     """
 
     reason: str
@@ -55,7 +55,7 @@ class Refused(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answer of InfluxDB."""
+    """A response of InfluxDB."""
 
     status: int
     headers: dict[str, str]
@@ -63,15 +63,15 @@ class Answer(NamedTuple):
 
 
 class Room:
-    """The free space of the file system that has InfluxDB's data.
+    """The free space on the file system of InfluxDB's data.
 
-    InfluxDB does not recover from a full disk without a restart, which then loses points. So nothing is written to it
-    while too little is free.
+    InfluxDB recovers from a full disk only by a restart, which then loses points. So nothing is written to it while too
+    little space is free.
 
     Args:
         folder: of InfluxDB's data.
-        reserve_bytes: that stay free.
-        free_bytes: the free bytes of the file system that has a folder.
+        reserve_bytes: space to leave free.
+        free_bytes: returns the free bytes of a folder's file system.
     """
 
     def __init__(self, folder: str, reserve_bytes: int, free_bytes: Callable[[str], int]) -> None:
@@ -80,7 +80,7 @@ class Room:
         self._free_bytes = free_bytes
 
     def check(self) -> None:
-        """Raise Unreachable where too little is free."""
+        """Raise Unreachable if too little space is free."""
         free = self._free_bytes(self._folder)
         if free < self._reserve_bytes:
             raise Unreachable(
@@ -96,7 +96,7 @@ class Upstream:
     Args:
         pool: the connection pool, with certificates and timeouts.
         url: InfluxDB's address, without a path.
-        token: its token; empty where each request brings one.
+        token: its token; empty if each request carries one.
         room: the disk of an InfluxDB on this machine, or None.
     """
 
@@ -112,10 +112,10 @@ class Upstream:
         }
 
     def send(self, destination: Destination, lines: Sequence[bytes]) -> Refused | None:
-        """Write points; None when all are stored.
+        """Write points; None if all were stored.
 
         Raises:
-            Unreachable: for now they cannot be stored.
+            Unreachable: temporarily, they cannot be stored.
         """
         answer = self.relay(destination, gzip.compress(b"\n".join(lines), 6, mtime=0), self._headers)
         code, said = _error(answer.body)
@@ -131,15 +131,15 @@ class Upstream:
         )
 
     def relay(self, destination: Destination, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send a body as it is; InfluxDB's answer.
+        """Forward a body unchanged; return InfluxDB's response.
 
         Args:
-            destination: where the points go.
+            destination: organisation and bucket for the points.
             body: line protocol, compressed or not.
-            headers: with a token.
+            headers: including a token.
 
         Raises:
-            Unreachable: there is no answer, or InfluxDB's disk has no room.
+            Unreachable: there is no response, or InfluxDB's disk has no space.
         """
         if self._room is not None:
             self._room.check()
@@ -159,7 +159,7 @@ class Upstream:
         return Answer(answer.status, {name: answer.headers[name] for name in _KEPT if name in answer.headers}, said)
 
 
-#: The headers of an answer that a writer reads.
+#: The headers of a response that a writer evaluates.
 _KEPT = ("Content-Type", "Retry-After")
 
 _CURES = {
@@ -175,7 +175,7 @@ def _cure(status: int, destination: Destination) -> str:
 
 
 def _error(content: bytes) -> tuple[str, str]:
-    """Code and message of InfluxDB's error document, on one line; empty where the answer is none."""
+    """Code and message of InfluxDB's error document, on one line; empty if it is another document."""
     try:
         document = json.loads(content)
     except ValueError:
@@ -187,5 +187,5 @@ def _error(content: bytes) -> tuple[str, str]:
 
 
 def _seconds(text: str | None) -> float:
-    """The seconds of a Retry-After header; 0 where it has none (InfluxDB gives seconds, never a date)."""
+    """The seconds in a Retry-After header; 0 without one (InfluxDB sends seconds, never a date)."""
     return min(float(text), MAX_RETRY_AFTER_SECONDS) if text and text.isascii() and text.isdigit() else 0.0

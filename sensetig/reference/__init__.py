@@ -1,1 +1,1 @@
-"""The reference pages: the declarations of the code, as Markdown. :mod:`sensetig.cli.reference` writes them."""
+"""The reference pages: the code's declarations as Markdown. :mod:`sensetig.cli.reference` writes them."""

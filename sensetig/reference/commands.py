@@ -33,7 +33,7 @@ def render_commands(program: click.Group, name: str) -> str:
 
 
 def _command(group: click.Group, name: str, parent: click.Context) -> Iterator[str]:
-    """The section of a command, and behind it those of its subcommands."""
+    """The section of a command, followed by those of its subcommands."""
     command = group.get_command(parent, name)
     assert command is not None
     context = click.Context(command, parent=parent, info_name=name, **command.context_settings)

@@ -53,7 +53,7 @@ class Collector:
 
     Args:
         name: its name on the command line.
-        summary: its line of help.
+        summary: its summary line.
         measurements, settings: its declarations.
         guide: the link to its page, or None.
     """
@@ -91,7 +91,7 @@ def render_settings(collectors: Iterable[Collector]) -> str:
 
 
 def heading(name: str) -> str:
-    """The line that begins a collector's section."""
+    """The heading of a collector's section."""
     return f"## {name}"
 
 

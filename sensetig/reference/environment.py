@@ -31,7 +31,7 @@ class Variable(NamedTuple):
     Args:
         name: in capitals.
         meaning: one sentence.
-        default: as it is shown; for Telegraf it is read from the configuration.
+        default: as displayed; for Telegraf it is read from the configuration.
     """
 
     name: str
@@ -114,7 +114,7 @@ def render_environment(program: click.Group, name: str, telegraf: Path) -> str:
     Args:
         program: the group that holds all commands.
         name: its name on the command line.
-        telegraf: the folder of Telegraf's configuration, which has the defaults.
+        telegraf: the folder of Telegraf's configuration, which contains the defaults.
     """
     parts = [_PAGE, "## All programs\n", *_variables(GENERAL), "## Commands\n"]
     parts += table(("variable", "option", "meaning"), _options(program, name))
@@ -149,7 +149,7 @@ def _with_defaults(variables: Iterable[Variable], telegraf: Path) -> Iterator[Va
 
 
 def _options(program: click.Group, name: str) -> list[list[str]]:
-    """A row for each variable of an option: commands that share a variable share its row."""
+    """A row for each variable of an option; commands that share a variable share its row."""
     context = click.Context(program, info_name=name, **program.context_settings)
     rows: dict[str, tuple[str, list[str], str]] = {}
     for command, parent in _commands(program, context):

@@ -24,14 +24,14 @@ is `{"error": "one sentence"}`.
 
 
 class Service(NamedTuple):
-    """A program with one endpoint.
+    """A program with one HTTP endpoint.
 
     Args:
         title: of its section.
-        place: where it listens.
+        place: its address.
         method, path: of the endpoint.
         help: one sentence.
-        answers: a sentence for each status.
+        answers: a sentence for each status code.
     """
 
     title: str

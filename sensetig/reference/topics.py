@@ -17,11 +17,11 @@ _PAGE = """# MQTT topics
 <!-- Built by `sensetig reference` from the code and from mosquitto/sensetig.acl: change those, not this file. -->
 
 `DEVICE` is the name of a device, and of its user at the broker. `+` is any one level of a topic, and `#` any number of
-levels. [The gateway](../how-to/mqtt-gateway.md#payloads) describes the payloads, and
+levels. [MQTT payloads](mqtt-payloads.md) describes the payloads, and
 [commands by MQTT](../how-to/commands.md) the commands.
 """
 
-#: Topic that the gateway reads -> its meaning. A topic of :data:`TOPICS` without one fails the build of the page.
+#: Topic that the gateway reads -> its meaning. A topic in :data:`TOPICS` without a meaning fails the build of the page.
 _READ = {
     "sensetig/+/telemetry/#": "telemetry: a JSON object, a list of them, or line protocol",
     "sensetig/+/status": "`online` or `offline`, also as a last will",

@@ -1,8 +1,8 @@
-"""The alerts of a period: the provisioned rules, evaluated at points in time spread over it.
+"""The alerts of a period: the provisioned rules, evaluated at times spread over it.
 
-A rule is evaluated as often as its query looks back, so that no point falls between two evaluations; a rule that needs
-one query per evaluation, less often. Where two evaluations differ, the rule is evaluated at every time between them at
-which Grafana would have evaluated it.
+A rule is evaluated at intervals of its query's range, so that every point is covered; a rule that needs one query per
+evaluation, less often. If two evaluations differ, the rule is evaluated at every time in between at which Grafana would
+have evaluated it.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from sensetig.errors import ReportError
 from sensetig.influxdb.client import Client
 from sensetig.report.period import Period
 
-#: What a rule's label ``severity`` says, the gravest first; one without it is a warning.
+#: Values of a rule's label ``severity``, the most severe first; the default is a warning.
 SEVERITIES = ("critical", "warning", "info")
 
 #: Evaluations per period of a rule that needs one query for each, without the extra ones.
 MAX_EVALUATIONS = 336
 
-#: Longest time between two evaluations, also of a rule that looks back over days.
+#: Maximum time between two evaluations, even for a rule with a range of days.
 _MAX_STEP_SECONDS = 600.0
 
-#: Extra evaluations around the changes of a rule's state.
+#: Additional evaluations around the changes of a rule's state.
 _MAX_EXTRA_EVALUATIONS = 3000
 
-#: Labels that may say which device a series is of, and those that need no word on a page of one device.
+#: Labels that may identify the device of a series, and labels that a page on one device need not show.
 _DEVICE = ("host", "device")
-_KNOWN = ("host", "site", "model", "simulated", "replayed", "brought_by", "fstype", "mode")
+_KNOWN = ("host", "site", "model", "simulated", "replayed", "ingest_path", "brought_by", "fstype", "mode")
 
 
 class Alert(NamedTuple):
-    """An alert of the device: when it fired, when its condition held for the last time, and what it is about."""
+    """An alert of the device: when it fired, when its condition last held, and its subject."""
 
     title: str
     about: str
@@ -49,7 +49,7 @@ class Alert(NamedTuple):
 
 
 class AlertSummary(NamedTuple):
-    """All alerts of one rule about one thing: how often it fired, when last, and how long in all."""
+    """All alerts of one rule about one thing: their number, the latest one, and their total duration."""
 
     title: str
     about: str
@@ -62,11 +62,11 @@ class AlertSummary(NamedTuple):
 
 
 class Alerts(NamedTuple):
-    """All alerts; *rules* is how many rules there are, *unread* those that could not be evaluated, and why.
+    """All alerts; *rules* is the number of rules, *unread* has those that could not be evaluated, with the reason.
 
     Args:
-        begin_ms: from when on they were evaluated: before that, points are no longer kept.
-        every_seconds: the longest time between two evaluations.
+        begin_ms: start of the evaluations: earlier points are no longer retained.
+        every_seconds: maximum time between two evaluations.
     """
 
     rules: int
@@ -77,7 +77,7 @@ class Alerts(NamedTuple):
 
 
 def together(alerts: Sequence[Alert]) -> list[AlertSummary]:
-    """The alerts of each rule and thing in one, the gravest first, and of those what lasts, then what came last."""
+    """Merge the alerts of each rule and thing; the most severe first, then ongoing ones, then the most recent."""
     groups: dict[tuple[str, str, str], list[Alert]] = {}
     for each in alerts:
         groups.setdefault((each.title, each.about, each.severity), []).append(each)
@@ -97,7 +97,7 @@ def together(alerts: Sequence[Alert]) -> list[AlertSummary]:
 
 
 def read(folder: Path) -> list[Rule]:
-    """The provisioned rules; none where there is no folder. Raises ReportError for a broken file."""
+    """The provisioned rules; none if there is no folder. Raises ReportError for an invalid file."""
     try:
         return provisioned.read(folder)
     except provisioned.RuleError as error:
@@ -105,14 +105,14 @@ def read(folder: Path) -> list[Rule]:
 
 
 def gather(client: Client, rules: Sequence[Rule], device: str, period: Period, kept_ms: int = 0) -> Alerts:
-    """When each rule fired for the device.
+    """Find the times when each rule fired for the device.
 
     Args:
         client: InfluxDB.
         rules: the rules.
-        device: whose alerts; what tells of no device concerns each of them.
-        period: when.
-        kept_ms: points older than that are no longer there, which is no silence: rules are evaluated from then on.
+        device: include its alerts, and those that are not specific to a device.
+        period: the period to search.
+        kept_ms: start of retained data, in milliseconds; earlier data is not missing but expired, and is not evaluated.
     """
     begin = max(period.begin_ms, kept_ms)
     alerts: list[Alert] = []
@@ -151,10 +151,10 @@ def _fired(
     else:
         known = {time: _own(outcome, device) for time, outcome in windows.items() if time >= begin}
         every = max(rule.every_seconds, rule.window_seconds)
-    # How it ends is told as it is then.
+    # The final state is evaluated at the end of the period.
     known |= _ask(client, rule, [grid[-1]], device)
     evaluated = sorted(known)
-    # Between two evaluations that differ, and from there on for as long as the rule waits before it fires.
+    # Between two evaluations that differ, and after that for the rule's pending period.
     close = {
         time
         for before, after in pairwise([grid[0] - step, *evaluated])
@@ -162,7 +162,7 @@ def _fired(
         for time in range(before + step, after + int(rule.for_seconds * 1000) + step, step)
         if grid[0] <= time <= grid[-1] and time not in known
     }
-    # Beyond a bound the rest stays as coarse as it was.
+    # Beyond this limit, the remaining times keep the coarse resolution.
     known |= _ask(client, rule, sorted(close)[:_MAX_EXTRA_EVALUATIONS], device)
     times = sorted(known)
     return firing(rule, times, [known[time] for time in times]), times[-1], every
@@ -182,7 +182,7 @@ def _own(outcome: Outcome, device: str) -> Outcome:
 
 
 def of_device(labels: Mapping[str, str], device: str) -> bool:
-    """Whether a series is the device's: by a label that says so, or for want of any."""
+    """Whether a series belongs to the device: by a label, or because it has no label for a device."""
     named = [labels[name] for name in _DEVICE if name in labels]
     return not named or device in named
 

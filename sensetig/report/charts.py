@@ -1,6 +1,6 @@
 """Charts as SVG that takes its colours from the page, so that one file suits the light and the dark scheme.
 
-Matplotlib draws with colours that stand for names; in its SVG each becomes a variable of the page's style.
+Matplotlib draws with placeholder colours; in its SVG each becomes a CSS variable of the page.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: More lines than this look alike; the data file has them all.
+#: Maximum number of lines that remain distinguishable; the data file has all of them.
 MAX_LINES = 12
 
-#: The page's colours, each with the colour that Matplotlib draws in its place.
+#: The page's colours -> the placeholder colours that Matplotlib draws.
 NAMES = ("ink", "faint", "grey", "blue", "sky", "orange", "red", "wine", "green", "purple", "yellow", "well")
 _STANDS_FOR = {name: f"#fe{index:02x}fe" for index, name in enumerate(NAMES)}
 
-#: Inches, and the size of text in points: about as wide as a phone, on which the text keeps its size.
+#: Size in inches, and text size in points: about the width of a phone, so that the text is not scaled there.
 _WIDE, _HIGH, _LANE, _TEXT = 4.5, 2.1, 0.33, 10.0
 
-#: Room at the left of the axis and at the right of it, with and without an axis there, in inches.
+#: Margins left and right, with and without an axis on that side, in inches.
 _LEFT, _RIGHT, _AXIS_RIGHT = 0.78, 0.1, 0.62
 
 #: Replaces the name of a lane while Matplotlib draws: a name may be a formula, lack glyphs, or look like SVG.
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart: the SVG, what it shows in words, its legend, and how many lines it has left out."""
+    """A chart: the SVG, its text alternative, its legend, and the number of lines left out."""
 
     svg: str
     alt: str
@@ -60,12 +60,12 @@ class Chart(NamedTuple):
 
 
 def draw(drawn: Drawn, period: Period, prefix: str) -> Chart:
-    """The chart of a panel that has data.
+    """Draw a panel that has data.
 
     Args:
         drawn: the panel and its lines.
-        period: the ends of the time axis; its zone is the axis's.
-        prefix: begins every id in the SVG, so that many of them fit on one page.
+        period: the range of the time axis, and its time zone.
+        prefix: prefix of every id in the SVG, so that one page can contain many charts.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -104,7 +104,7 @@ def _lines(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period) 
     styles = styles_of(panel, tuple(line.name for line in lines))
     both = any(style.right for style in styles.values())
     across = _WIDE - _LEFT - (_AXIS_RIGHT if both else _RIGHT)
-    axes = figure.add_axes((_LEFT / _WIDE, 0.15, across / _WIDE, 0.8))
+    axes = figure.add_axes((_LEFT / _WIDE, 0.17, across / _WIDE, 0.78))
     right = axes.twinx() if both else None
     join = max(custom.get("spanNulls") or 0, drawn.step * 1000)
     if (custom.get("stacking") or {}).get("mode") == "normal" and len(lines) > 1:
@@ -117,7 +117,7 @@ def _lines(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period) 
             _one(side, line, style, join, drawn.step, bars=bars)
     left = next((style.unit for style in styles.values() if not style.right), panel.defaults.get("unit", "short"))
     _limits(axes, panel.defaults)
-    # Values drawn downwards, such as bytes sent, have positive labels.
+    # Values drawn downwards, such as sent bytes, have positive labels.
     _dress(axes, period, left, mirrored=any(style.downwards for style in styles.values()))
     if (custom.get("thresholdsStyle") or {}).get("mode") == "dashed":
         _thresholds(axes, panel.defaults)
@@ -150,7 +150,7 @@ def _one(axes: Axes, line: Line, style: Style, join: float, step: int, *, bars: 
         if bars:
             axes.bar(days, numbers, width=step / 86400 * 0.85, align="edge", color=colour, linewidth=0)
         elif len(days) == 1:
-            # A value between two gaps is a point; a line of one point would not be seen.
+            # A value between two gaps is drawn as a dot, because a line of one point is invisible.
             axes.plot(days, numbers, "o", markersize=2.4, color=colour)
         else:
             axes.plot(
@@ -161,13 +161,13 @@ def _one(axes: Axes, line: Line, style: Style, join: float, step: int, *, bars: 
 
 
 def _from_zero(numbers: Sequence[float], style: Style) -> bool:
-    """Whether an area below the line says something: not where it would pull the axis down to a zero far away."""
+    """Whether to fill the area below the line: not if this would extend the axis to a distant zero."""
     low, high = min(numbers), max(numbers)
     return style.downwards or (low >= 0 and low <= 0.5 * high)
 
 
 def _stacked(axes: Axes, lines: Sequence[Line], styles: dict[str, Style], join: float, step: int) -> None:
-    """Areas on top of each other. A time that lacks one line lacks the sum, too, and is a gap."""
+    """Stacked areas. A time without a value in one line has no sum, and is a gap."""
     times = [line.times for line in lines]
     common = sorted(set(times[0]).intersection(*times[1:]))
     values = [dict(zip(line.times, line.values, strict=True)) for line in lines]
@@ -203,7 +203,7 @@ def _states(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period)
         colours: list[str] = []
         for begin, end, value in spans(line, join, drawn.step, period):
             text, colour = state(value, known, steps, panel.defaults.get("unit", "short"))
-            # A good week is a pale band, so that a bad minute catches the eye.
+            # A healthy week is a pale band, so that a minute with a fault is conspicuous.
             colour = "well" if colour == "green" else colour
             shown.setdefault(text, colour)
             bars.append((begin / 86_400_000, (end - begin) / 86_400_000))
@@ -218,7 +218,7 @@ def _states(figure: Figure, drawn: Drawn, lines: Sequence[Line], period: Period)
 
 
 def spans(line: Line, join: float, step: int, period: Period) -> list[tuple[int, int, float]]:
-    """The stretches in which a state was the same: begin, end and value. A gap belongs to none."""
+    """Intervals of constant state: begin, end and value. A gap belongs to no interval."""
     found: list[tuple[int, int, float]] = []
     for times, values in stretches(line, join):
         for index, (time, value) in enumerate(zip(times, values, strict=True)):
@@ -240,7 +240,7 @@ def _days(times: Sequence[int]) -> list[float]:
 
 
 def _limits(axes: Axes, defaults: dict[str, Any] | Any) -> None:
-    """The ends of the value axis: fixed ones, and soft ones that the data may go beyond."""
+    """The range of the value axis: fixed limits, and soft limits that data may exceed."""
     custom = defaults.get("custom", {})
     low, high = axes.get_ylim()
     soft_low, soft_high = custom.get("axisSoftMin"), custom.get("axisSoftMax")
@@ -250,7 +250,7 @@ def _limits(axes: Axes, defaults: dict[str, Any] | Any) -> None:
     if defaults.get("max") is not None:
         high = defaults["max"]
     elif soft_low is not None or defaults.get("min") is not None:
-        # The room above is that of the axis, and not that of a line which hardly moves, far above its beginning.
+        # The margin above refers to the axis, not to a nearly constant line far above its beginning.
         high = max(high, axes.dataLim.y1 + 0.05 * (axes.dataLim.y1 - low))
     if high <= low:
         high = low + 1
@@ -270,7 +270,7 @@ def _dress(axes: Axes, period: Period, unit: str, *, mirrored: bool = False) -> 
     from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
     zone: tzinfo = period.begin.tzinfo or UTC
-    # Matplotlib's module of dates has no types.
+    # Matplotlib's module for dates has no type hints.
     locate: Any = AutoDateLocator
     spell: Any = ConciseDateFormatter
     locator = locate(tz=zone, minticks=3, maxticks=6)
@@ -278,7 +278,7 @@ def _dress(axes: Axes, period: Period, unit: str, *, mirrored: bool = False) -> 
     axes.xaxis.set_major_formatter(spell(locator, tz=zone, show_offset=False))
     axes.set_xlim(period.begin_ms / 86_400_000, period.end_ms / 86_400_000)
     low, high = axes.get_ylim()
-    # Bytes are counted in powers of two; between 0 and 1 the next power is of no use.
+    # Bytes use powers of two; a power between 0 and 1 is useless.
     binary = unit in ("bytes", "binBps") and high - low > 4
     power = 2.0 ** math.ceil(math.log2((high - low) / 4)) if binary else 0.0
     axes.yaxis.set_major_locator(MultipleLocator(power) if binary else MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -288,10 +288,12 @@ def _dress(axes: Axes, period: Period, unit: str, *, mirrored: bool = False) -> 
     for side in axes.spines.values():
         side.set_visible(False)
     axes.tick_params(length=0, colors=_STANDS_FOR["grey"], labelsize=_TEXT)
+    # The first time is below the lowest value, not next to it.
+    axes.tick_params(axis="x", pad=7)
 
 
 def _themed(svg: str, prefix: str) -> str:
-    """The SVG as a part of a page: variables for colours, the page's font, ids of its own, no size of its own."""
+    """The SVG for embedding in a page: CSS variables for colours, the page's font, unique ids, no fixed size."""
     svg = svg[svg.index("<svg") :]
     used = set(re.findall(r"""(?:url\(#|href="#)([^)"]+)""", svg))
     svg = re.sub(r' id="([^"]+)"', lambda match: f' id="{prefix}{match[1]}"' if match[1] in used else "", svg)
@@ -305,7 +307,7 @@ def _themed(svg: str, prefix: str) -> str:
     box = re.search(r'viewBox="[^"]+"', opening)
     assert box is not None, "Matplotlib's SVG has a box"
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" {box[0]} aria-hidden="true">{rest}'
-    # The namespace of links is HTML's own in a page, and the numbers are finer than a screen can show.
+    # The link namespace is part of HTML in a page, and the numbers are more precise than a screen.
     svg = svg.replace("xlink:href", "href")
     svg = re.sub(r"(\d+\.\d{2})\d+", r"\1", svg)
     return re.sub(r"\n\s*", "\n", svg)

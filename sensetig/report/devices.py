@@ -1,4 +1,4 @@
-"""The devices that have written, and their names in InfluxQL."""
+"""The devices in InfluxDB, and InfluxQL strings of their names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sensetig.influxdb.client import Client
 
 
 def quoted(text: str) -> str:
-    """A text as InfluxQL spells it.
+    """A text as an InfluxQL string.
 
     >>> quoted("it's")
     "'it\\\\'s'"
@@ -15,7 +15,7 @@ def quoted(text: str) -> str:
 
 
 def hosts(client: Client) -> list[str]:
-    """Every device with points that are still kept, sorted. Raises InfluxDBError."""
+    """All devices with points within the retention period, sorted. Raises InfluxDBError."""
     named: set[str] = set()
     for database in ("raw", "hourly"):
         for series in client.query('SHOW TAG VALUES WITH KEY = "host"', database):

@@ -1,4 +1,4 @@
-"""The report in other forms: the numbers as CSV, and the page as PDF or PNG through a Chromium that is installed."""
+"""Other formats of the report: the numbers as CSV, and the page as PDF or PNG through an installed Chromium."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from sensetig.report.text import csv_cell, printable
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-#: Seconds that the browser may take, on a Pi with a full page.
+#: Seconds allowed for the browser, for a full page on a Pi.
 _TIMEOUT_SECONDS = 180
 
-#: The width of a PNG; and the height above which Chromium no longer draws one.
+#: Width of a PNG, and the maximum height that Chromium can draw.
 _WIDTH, _MAX_HEIGHT = 1400, 16_000
 
 COLUMNS = ("device", "time", "dashboard", "panel", "series", "unit", "value")
 
 
 def as_csv(device: str, boards: Sequence[tuple[Board, list[Drawn]]]) -> str:
-    """One row for each value, with its time in UTC; a gap has no row. No text in it is a formula to a spreadsheet."""
+    """One row per value, with its time in UTC; a gap has no row. No text is a formula for a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -51,7 +51,7 @@ def _rows(device: str, boards: Sequence[tuple[Board, list[Drawn]]]) -> Iterator[
 
 
 def browser() -> str:
-    """The installed Chromium. Raises ReportError where there is none."""
+    """The installed Chromium. Raises ReportError if there is none."""
     found = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
     if found is None:
         raise ReportError(
@@ -62,7 +62,7 @@ def browser() -> str:
 
 
 def as_pdf(page: str) -> bytes:
-    """The page as Chromium prints it. Raises ReportError."""
+    """Print the page with Chromium. Raises ReportError."""
     with tempfile.TemporaryDirectory(prefix="sensetig-report-") as folder:
         target = Path(folder) / "report.pdf"
         _browse(
@@ -72,10 +72,10 @@ def as_pdf(page: str) -> bytes:
 
 
 def as_png(page: str) -> bytes:
-    """The whole page as a picture. Raises ReportError, also where the page is too high for one."""
+    """The whole page as a picture. Raises ReportError, also if the page is too high."""
     with tempfile.TemporaryDirectory(prefix="sensetig-report-") as folder:
         target = Path(folder) / "report.png"
-        # The page itself has no script and allows none; only this copy of it says how high it is.
+        # The page itself permits no script; only this copy measures its height.
         measured = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page).replace(
             "</body>",
             "<script>document.title = 'height=' + document.documentElement.scrollHeight</script></body>",
@@ -98,7 +98,7 @@ def as_png(page: str) -> bytes:
 def _browse(folder: Path, page: str, *arguments: str) -> str:
     file = folder / "report.html"
     file.write_text(page, encoding="utf-8")
-    # Chromium keeps its own sandbox unless it is started by root, where it refuses to.
+    # Chromium keeps its sandbox, except as root, where it refuses to start with one.
     unboxed = ["--no-sandbox"] if os.geteuid() == 0 else []
     command = [
         browser(), "--headless", "--disable-gpu", "--no-first-run", "--disable-background-networking",

@@ -1,4 +1,4 @@
-"""What a panel's queries answer, as named lines of numbers."""
+"""The results of a panel's queries, as named lines of numbers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sensetig.report.period import Period
 
 HOUR_SECONDS = 3600
 
-#: States are asked for in so many steps at most: a week in the 10 s in which a Pi is read.
+#: Maximum number of steps in a query for states: a week at the 10 s between two readings of a Pi.
 _MAX_STATES = 61_000
 
 
 class Line(NamedTuple):
-    """One line of a chart. A value is None where there was no data: a gap, never a zero."""
+    """One line of a chart. A value is None if there was no data: a gap, never a zero."""
 
     name: str
     times: tuple[int, ...]
@@ -31,7 +31,7 @@ class Line(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A panel with its lines; *refused* says why it could not be asked for."""
+    """A panel with its lines; *refused* is the reason why it could not be queried."""
 
     panel: Panel
     lines: tuple[Line, ...]
@@ -44,14 +44,14 @@ class Drawn(NamedTuple):
 
 
 def ask(client: Client, panel: Panel, device: str, period: Period) -> Drawn:
-    """Ask for a panel's lines. A line without one value is none."""
+    """Query a panel's lines. A line without any value is left out."""
     queries, steps = [], []
     hourly = period.hourly or any(target.hourly for target in panel.targets)
     for target in panel.targets:
         by_hour = period.hourly and not target.hourly
         query, written = panels.of_bucket(target.query, panel.kind, hourly=by_hour)
         step = _step(panel, query, period, by_hour=by_hour and not written, hourly=hourly)
-        # The rate of a step that has begun before the period, or has not ended in it, would be too low.
+        # The rate of a step that is only partly inside the period would be too low.
         begin = (period.begin_ms // (step * 1000)) * step
         whole = period._replace(begin=datetime.fromtimestamp(begin, period.begin.tzinfo)) if rate(query) else period
         try:
@@ -64,14 +64,14 @@ def ask(client: Client, panel: Panel, device: str, period: Period) -> Drawn:
     answers = client.query_all(queries, "hourly" if hourly else "raw")
     for target, step, answer in zip(panel.targets, steps, answers, strict=True):
         for line in named(answer, target.alias):
-            # A step that begins at the period's end is the next period's.
+            # A step that begins at the end of the period belongs to the next one.
             line = before(line, period.end_ms - (step * 1000 if rate(target.query) else 1))
             lines.append(regrouped(line, period.step, _gather(panel)) if step < period.step else line)
     return Drawn(panel, tuple(line for line in lines if line.known), max(period.step, *steps))
 
 
 def named(answer: Sequence[Series], alias: str) -> list[Line]:
-    """A line for each column of each series, called as the alias says."""
+    """A line for each column of each series, named by the alias."""
     lines = []
     for series in answer:
         times = tuple(int(str(row[0])) for row in series.rows)
@@ -98,17 +98,17 @@ def _float(value: object) -> float | None:
 
 
 def _step(panel: Panel, query: str, period: Period, *, by_hour: bool, hourly: bool) -> int:
-    """Seconds that a value of the answer stands for; fewer than a point of the chart where those are gathered here."""
+    """Seconds covered by each value of the result; less than a step of the chart if values are aggregated here."""
     if by_hour and panels.sums(query):
         return HOUR_SECONDS
     if panel.kind == "state-timeline" and not hourly:
-        # The last state of half an hour hides what was so for a minute of it.
+        # The last state in half an hour would hide a state that lasted a minute.
         return max(10, min(period.step, int(period.seconds / _MAX_STATES / 10) * 10))
     return max(period.step, HOUR_SECONDS if hourly else 0)
 
 
 def _gather(panel: Panel) -> Callable[[list[float]], float]:
-    """What many values of a panel make together: of counts the sum, of states the state, of a measure its greatest."""
+    """The aggregate for values of a panel: the sum of counts, the fraction of states, the maximum of measurements."""
     if panel.kind != "state-timeline":
         return sum
     told = [panel.defaults, *({each["id"]: each["value"]} for every in panel.overrides for each in every["properties"])]
@@ -116,7 +116,7 @@ def _gather(panel: Panel) -> Callable[[list[float]], float]:
 
 
 def rate(query: str) -> bool:
-    """Whether a query tells how quickly a counter grows."""
+    """Whether a query computes the rate of change of a counter."""
     return re.search(r"(derivative|difference)\(", query) is not None
 
 
@@ -127,7 +127,7 @@ def before(line: Line, last_ms: int) -> Line:
 
 
 def regrouped(line: Line, step: int, gather: Callable[[list[float]], float] = sum) -> Line:
-    """The line's values gathered into steps of so many seconds; a step without a value has none."""
+    """Aggregate the line's values into steps of *step* seconds; a step without values is None."""
     groups: dict[int, list[float]] = {}
     for time, value in zip(line.times, line.values, strict=True):
         known = groups.setdefault(time - time % (step * 1000), [])
@@ -137,12 +137,12 @@ def regrouped(line: Line, step: int, gather: Callable[[list[float]], float] = su
 
 
 def shares(values: list[float]) -> float:
-    """Of truths, 1 and 0, the share that was true; of other states the last."""
+    """Of booleans, 1 and 0, the fraction that is true; of other states the last."""
     return sum(values) / len(values) if set(values) <= {0.0, 1.0} else values[-1]
 
 
 def stretches(line: Line, join_ms: float) -> list[tuple[list[int], list[float]]]:
-    """The line's unbroken stretches: values farther apart than *join_ms* are not joined."""
+    """The line's unbroken parts: values farther apart than *join_ms* are not connected."""
     found: list[tuple[list[int], list[float]]] = []
     for time, value in zip(line.times, line.values, strict=True):
         if value is None:

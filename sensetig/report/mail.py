@@ -1,4 +1,4 @@
-"""Reports by mail: always over a verified TLS connection, unless the server is this machine."""
+"""Reports by mail: always over a verified TLS connection, unless the server is on this machine."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ from sensetig.report.text import MAX_NAME, printable
 
 _TIMEOUT_SECONDS = 60
 
-#: The colour of a verdict; it suits a light and a dark background.
+#: The colour of a verdict, suitable for light and dark backgrounds.
 _COLOURS = {ACT: "#c01f35", LOOK: "#d9730d", GOOD: "#12946c"}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class SmtpConfig(NamedTuple):
-    """How mail is sent.
+    """The configuration for sending mail.
 
     Args:
-        security: ``starttls``, ``tls`` from the first byte, or ``none``, which is for this machine alone.
-        user, password: sign in with these; an empty user does not sign in.
-        ca_file: certificates that the server's is checked against, instead of those of the system and of this
-            installation.
+        security: ``starttls``, ``tls`` from the first byte, or ``none``, which is permitted only for this machine.
+        user, password: credentials; an empty user does not sign in.
+        ca_file: certificates that verify the server, instead of those of the system and of this installation.
     """
 
     host: str
@@ -46,7 +45,7 @@ class SmtpConfig(NamedTuple):
 
 
 def check(config: SmtpConfig) -> None:
-    """Raise ReportError for settings that cannot work or are not safe."""
+    """Raise ReportError for invalid or unsafe settings."""
     if config.security == "none" and config.host not in _LOOPBACK:
         raise ReportError(f"mail to {config.host} would cross the network in the clear: take --smtp-security starttls")
     for address in (config.sender, *config.to):
@@ -81,7 +80,7 @@ def message(config: SmtpConfig, report: Path, subject: str, text: str) -> EmailM
 
 
 def as_html(text: str) -> str:
-    """The text of a mail as HTML, for a phone and for a desk. Needs no picture and no style sheet from outside."""
+    """The text of a mail as HTML, for narrow and wide screens, without external pictures and style sheets."""
     head, *blocks = [block.splitlines() for block in text.strip().split("\n\n")]
     device, comma, span = head[0].rpartition(", ")
     if not comma:
@@ -108,7 +107,7 @@ def as_html(text: str) -> str:
 
 
 def send(config: SmtpConfig, mail: EmailMessage) -> tuple[str, ...]:
-    """Send a mail; the recipients that the server refused while it took it for others. Raises ReportError."""
+    """Send a mail; return the recipients that the server rejected while it accepted others. Raises ReportError."""
     where = f"{config.host}:{config.port}"
     try:
         context = client_context(config.ca_file or None)

@@ -1,4 +1,4 @@
-"""Makes a report: queries, summary, charts, and the output format."""
+"""Make a report: queries, summary, charts, and the output format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sensetig.report.narrative import as_text, summary, verdict, with_alerts
 from sensetig.report.period import Period, period, said
 from sensetig.report.text import MAX_NAME, printable
 
-#: The dashboard of months and years, which says nothing of days.
+#: The dashboard of months and years, which has no daily values.
 _HOURS = "history"
 
 FORMATS = ("html", "pdf", "png", "csv")
@@ -31,10 +31,10 @@ class Wanted(NamedTuple):
     """The contents of a report.
 
     Args:
-        device: whose.
-        period: of which time; its zone is the page's.
+        device: the device to report on.
+        period: the period to cover; its time zone is the page's.
         kind: html, pdf, png or csv.
-        boards: the keys of the dashboards shown; all that show one device where it is empty.
+        boards: keys of the dashboards to include; if empty, all that show one device.
     """
 
     device: str
@@ -48,7 +48,7 @@ class NoData(ReportError):
 
 
 class Made(NamedTuple):
-    """A report: its bytes, its summary as text, and the whole of it in a few words."""
+    """A report: its content, its summary as text, and a verdict in a few words."""
 
     content: bytes
     text: str
@@ -56,7 +56,7 @@ class Made(NamedTuple):
 
 
 def known_device(client: Client, device: str) -> None:
-    """Raise ReportError, with the devices that there are, for one that has never written."""
+    """Raise ReportError, with the existing devices, for a device that has never written."""
     there = hosts(client)
     if device not in there:
         few = ", ".join(printable(name, MAX_NAME) for name in there[:20]) + (
@@ -66,7 +66,7 @@ def known_device(client: Client, device: str) -> None:
 
 
 def raw_kept_days() -> float:
-    """How long the bucket ``raw`` keeps its points, by the bundle's definitions. Raises ReportError."""
+    """The retention of the bucket ``raw`` in days, from the bundle's definitions. Raises ReportError."""
     try:
         buckets = read_definitions(bundle.root() / "influxdb").buckets
     except (SetupError, FileNotFoundError) as error:
@@ -75,7 +75,7 @@ def raw_kept_days() -> float:
 
 
 def make(client: Client, wanted: Wanted, now: datetime, say: Callable[[str], None] = lambda _: None) -> Made:
-    """Make a report. Raises ReportError, also where there is nothing to show at all."""
+    """Make a report. Raises ReportError, also if there is no data at all."""
     when, device = wanted.period, wanted.device
     boards = [board for board in _boards(wanted.boards) if when.hourly or board.key != _HOURS or wanted.boards]
     drawn = [
@@ -119,7 +119,7 @@ def _boards(keys: Sequence[str]) -> list[panels.Board]:
 
 
 def _kept_since(now: datetime) -> datetime | None:
-    """From when on the bucket ``raw`` still has its points; None where it keeps them for ever."""
+    """The start of the data retained in the bucket ``raw``; None if it keeps them forever."""
     days = raw_kept_days()
     return now - timedelta(days=days) if days else None
 
@@ -132,17 +132,17 @@ def _rules() -> list[Rule]:
 
 
 def short_period(begin: datetime, now: datetime) -> Period:
-    """Minutes of a demo: its Telegraf reads every 2 s, and its charts are short."""
+    """A period for a demo of minutes, with steps for its interval of 2 s and short charts."""
     return period(begin, now, now, raw_kept_days=0, bucket="raw")._replace(step=5)
 
 
 def short_report(url: str, token: str, folder: Path, begin: datetime, now: datetime) -> list[Path]:
-    """The demo's report of its own minutes: a page for each device that has written since it began.
+    """Make the demo's report on its run: a page for each device that has written since it began.
 
     Args:
         url, token: InfluxDB, and a token that may read.
-        folder: where the pages go; made where it is missing.
-        begin, now: with their zone, which is the pages'.
+        folder: receives the pages; created if missing.
+        begin, now: with their time zone, which is also the pages'.
 
     Raises:
         ReportError, InfluxDBError: nothing can be queried, drawn or written.
@@ -155,7 +155,7 @@ def short_report(url: str, token: str, folder: Path, begin: datetime, now: datet
         try:
             made = make(client, Wanted(device, span), now)
         except NoData:
-            continue  # a device of an earlier demo, whose data the folder still holds
+            continue  # a device of an earlier demo, whose data is still in the folder
         pages.append(there.add(store.name(device, begin, now, "html"), made.content))
     there.tidy(20)
     return pages

@@ -1,4 +1,4 @@
-"""The summary: plain sentences that say only what the data shows."""
+"""The summary: plain sentences that state only facts from the data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sensetig.report.period import Period, said
 from sensetig.report.stats import Disk, Flag, Spread, Stats
 from sensetig.report.text import MAX_TEXT, printable
 
-#: The level of a sentence that is neither good nor bad.
+#: The level of a neutral sentence.
 PLAIN = "plain"
 
 _DAY = 86400.0
@@ -35,7 +35,7 @@ _FLAGS = {
 }
 
 
-#: Matters that several sentences and alerts may be about; a disk's has its path.
+#: Matters that several sentences and alerts can refer to; that of a disk includes its path.
 _DATA, _POWER, _HEAT, _MEMORY, _READINGS, _REJECTED, _DISK = (
     "data",
     "power",
@@ -46,7 +46,7 @@ _DATA, _POWER, _HEAT, _MEMORY, _READINGS, _REJECTED, _DISK = (
     "disk ",
 )
 
-#: The matters of an alert rule: the alert belongs to the first that has an urgent sentence.
+#: The matters of an alert rule: the alert is added to the first one with an urgent sentence.
 _MATTERS = {
     "sensetig-device-silent": (_DATA,),
     "sensetig-under-voltage": (_POWER,),
@@ -63,10 +63,10 @@ _MATTERS = {
 
 
 class Sentence(NamedTuple):
-    """One sentence under a heading, and how much it asks of the reader.
+    """One sentence under a heading, and its urgency.
 
     Args:
-        matter: the cause; urgent sentences of one cause are one thing.
+        matter: the cause; urgent sentences with the same cause count once.
     """
 
     heading: str
@@ -76,7 +76,7 @@ class Sentence(NamedTuple):
 
 
 def summary(stats: Stats, period: Period, device: str) -> list[Sentence]:
-    """What happened, what needs a hand first within each heading."""
+    """The sentences of the summary, the most urgent first under each heading."""
     if stats.alive_by is None and not stats.spreads:
         return [
             Sentence(
@@ -92,7 +92,7 @@ def summary(stats: Stats, period: Period, device: str) -> list[Sentence]:
         found.append(Sentence("Data", "The period before has too little data to compare with.", PLAIN))
     found += _flags(stats.flags, period)
     if not stats.flags:
-        found.append(Sentence("Power and heat", "No data on the power supply: this device does not tell of it.", PLAIN))
+        found.append(Sentence("Power and heat", "No data on the power supply.", PLAIN))
     found += [sentence for disk in stats.disks if (sentence := _disk(disk)) is not None]
     if not stats.disks:
         found.append(Sentence("Disks", "No data on disks.", PLAIN))
@@ -102,7 +102,7 @@ def summary(stats: Stats, period: Period, device: str) -> list[Sentence]:
 
 
 def _by_matter(sentences: Sequence[Sentence]) -> list[Sentence]:
-    """The sentences, those that are urgent and have the same cause joined: one cause is one thing to act on."""
+    """Join urgent sentences with the same cause: one cause is one thing to act on."""
     found: list[Sentence] = []
     for each in sentences:
         place = _urgent_of(found, each.matter) if each.level in (ACT, LOOK) else None
@@ -115,7 +115,7 @@ def _by_matter(sentences: Sequence[Sentence]) -> list[Sentence]:
 
 
 def _urgent_of(sentences: Sequence[Sentence], matter: str) -> int | None:
-    """The place of the urgent sentence about a matter."""
+    """The index of the urgent sentence about a matter."""
     places = (
         place for place, each in enumerate(sentences) if matter and each.matter == matter and each.level in (ACT, LOOK)
     )
@@ -123,7 +123,7 @@ def _urgent_of(sentences: Sequence[Sentence], matter: str) -> int | None:
 
 
 def with_alerts(sentences: Sequence[Sentence], alerts: Sequence[AlertSummary], period: Period) -> list[Sentence]:
-    """The summary with what fired. An alert about a matter that the summary has already is added to its sentence."""
+    """The summary with the alerts. An alert about a matter in the summary is added to its sentence."""
     found = list(sentences)
     for alert, said_of_it in zip(alerts, fired(alerts, period), strict=True):
         matters = [
@@ -145,10 +145,10 @@ def with_alerts(sentences: Sequence[Sentence], alerts: Sequence[AlertSummary], p
     return found
 
 
-#: The heading of what an alert rule says.
+#: The heading for alerts.
 ALERT = "Alert"
 
-#: What an alert asks of the reader, by its rule's severity; without one, a look.
+#: The urgency of an alert, by its rule's severity; the default is a look.
 LEVELS = {"critical": ACT, "info": PLAIN}
 
 
@@ -167,16 +167,16 @@ def fired(alerts: Sequence[AlertSummary], period: Period) -> list[Sentence]:
 
 
 def urgent(sentences: Sequence[Sentence]) -> list[Sentence]:
-    """What needs a hand, then what needs a look."""
+    """Sentences to act on, then those to check."""
     return [each for level in (ACT, LOOK) for each in sentences if each.level == level]
 
 
 #: The headings of a mail's urgent parts, and their levels.
-URGENT = {"To act on": ACT, "To look at": LOOK}
+URGENT = {"To act on": ACT, "To check": LOOK}
 
 
 def as_text(device: str, period: Period, sentences: Sequence[Sentence]) -> str:
-    """The summary for a mail: what needs a hand or a look first, then the rest, each on a line."""
+    """The summary for a mail: what to act on and what to check first, then the rest, each on a line."""
     lines = [f"{device}, {said(period.begin)} to {said(period.end)} ({zone(period)})", verdict(sentences)[1] + "."]
     for title, level in URGENT.items():
         told = [f"- {each.heading}: {each.text}" for each in sentences if each.level == level]
@@ -188,18 +188,18 @@ def as_text(device: str, period: Period, sentences: Sequence[Sentence]) -> str:
 
 
 def verdict(sentences: Sequence[Sentence]) -> tuple[str, str]:
-    """The level of the whole, and what it is in words."""
+    """The overall level, and its description."""
     act = sum(each.level == ACT for each in sentences)
     look = sum(each.level == LOOK for each in sentences)
     if act:
-        return ACT, f"{counted(act, 'thing', 'things')} to act on" + (f", {look} to look at" if look else "")
+        return ACT, f"{counted(act, 'thing', 'things')} to act on" + (f" and {look} to check" if look else "")
     if look:
-        return LOOK, f"{counted(look, 'thing', 'things')} to look at"
-    return GOOD, "Nothing that asks for a hand"
+        return LOOK, f"{counted(look, 'thing', 'things')} to check"
+    return GOOD, "Nothing to act on or to check"
 
 
 def when(time_ms: float, period: Period, *, day: bool = False) -> str:
-    """A time in the period's zone, with its *day* also where the period is a day; the year where it has two."""
+    """A time in the period's zone, with the day if *day* is set or the period is long, and the year if it spans two."""
     time = datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(period.begin.tzinfo)
     if not day and period.seconds <= _DAY and time.date() in (period.begin.date(), period.end.date()):
         return time.strftime("%H:%M" if period.seconds > 3600 else "%H:%M:%S")
@@ -227,7 +227,7 @@ def _presence(stats: Stats, period: Period) -> list[Sentence]:
     else:
         longest = max(stats.outages, key=lambda gap: gap[1] - gap[0])
         share = min(100.0, 100 * lost / lasted_in_all)
-        part = f"({number(share, 'percent')} of {'the time since' if stats.is_new else 'the period'})"
+        part = f"({number(share, 'percent')} of {'the time since its first data' if stats.is_new else 'the period'})"
         lasted, began = duration((longest[1] - longest[0]) / 1000), when(longest[0], period)
         if len(stats.outages) == 1:
             text = f"One gap in the data, of {lasted} {part}, from {began}."
@@ -269,6 +269,8 @@ def _spread(spread: Spread, period: Period) -> Sentence:
         return Sentence(heading, f"{quantity.title} reached {high}.", level, matter)
     low = f"{_one(spread.least, unit)} ({when(spread.least_ms, period)})"
     text = f"{quantity.title}: from {low} to {high}, {_one(spread.mean, unit)} on average"
+    if _one(spread.least, unit) == _one(spread.most, unit):
+        text = f"{quantity.title}: {_one(spread.mean, unit)} throughout"
     return Sentence(heading, f"{text}{_compared(spread)}.", level, matter)
 
 
@@ -277,7 +279,7 @@ def _one(value: float, unit: str) -> str:
 
 
 def _compared(spread: Spread) -> str:
-    """The mean against that of the period before."""
+    """The mean compared with that of the previous period."""
     if spread.before is None:
         return ""
     change = spread.mean - spread.before
@@ -287,7 +289,7 @@ def _compared(spread: Spread) -> str:
 
 
 def _flags(flags: Mapping[str, Flag], period: Period) -> Iterator[Sentence]:
-    """What the firmware reports. Under-voltage holds the clock down, too: what follows from it is no cause of its own.
+    """Describe the firmware's flags. A throttled or capped clock during under-voltage is reported as its consequence.
 
     https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
     """
@@ -323,14 +325,14 @@ def _disk(disk: Disk) -> Sentence | None:
     if disk.between_seconds < 60:
         return Sentence("Disks", f"{text}.", level, matter)
     moved = "grew" if growth > 0 else "shrank"
-    text += f"; what it holds {moved} by {number(abs(growth), 'bytes')}" if growth else "; it holds as much as before"
+    text += f"; usage {moved} by {number(abs(growth), 'bytes')}" if growth else "; usage did not change"
     size = disk.last_bytes * 100 / disk.full_percent if disk.full_percent > 0 else 0.0
-    # From less than a day nothing can be said of the coming weeks.
+    # Less than a day does not allow a forecast for weeks.
     if growth > 0 and disk.between_seconds >= _DAY:
         days = (size - disk.last_bytes) / (growth / disk.between_seconds) / _DAY
         soon = DISK_DAYS_LEFT.level(days)
         if soon != GOOD:
-            text += f", and at that pace it is full in {counted(max(days, 1), 'day', 'days')}"
+            text += f", and at that rate it is full in {counted(max(days, 1), 'day', 'days')}"
             level = worst((level, soon))
     return Sentence("Disks", f"{text}.", level, matter)
 
@@ -340,7 +342,7 @@ def _readings(stats: Stats) -> list[Sentence]:
     failed = {name: count for name, count in stats.errors.items() if count}
     if failed:
         told = ", ".join(f"{name} {count}" for name, count in sorted(failed.items(), key=lambda each: -each[1]))
-        found.append(Sentence("Readings", f"Readings that collectors could not take: {told}.", LOOK, _READINGS))
+        found.append(Sentence("Readings", f"Failed readings by collector: {told}.", LOOK, _READINGS))
     elif stats.errors:
         text = f"No reading failed in {counted(len(stats.errors), 'collector', 'collectors')}."
         found.append(Sentence("Readings", text, GOOD))
@@ -361,7 +363,7 @@ def _camera(stats: Stats) -> list[Sentence]:
 
 
 def headings(sentences: Sequence[Sentence]) -> dict[str, list[Sentence]]:
-    """The sentences under their headings, in the order in which those first come."""
+    """Group the sentences by heading, in order of first appearance."""
     found: dict[str, list[Sentence]] = {}
     for sentence in sentences:
         found.setdefault(sentence.heading, []).append(sentence)
@@ -369,7 +371,7 @@ def headings(sentences: Sequence[Sentence]) -> dict[str, list[Sentence]]:
 
 
 def zone(period: Period) -> str:
-    """The zone of all times, such as ``CET (UTC+01:00)``."""
+    """The time zone of all times, such as ``CET (UTC+01:00)``."""
     offset = period.begin.utcoffset() or timedelta(0)
     name = period.begin.tzname() or ""
     return f"{name} ({_offset(offset)})" if offset else name

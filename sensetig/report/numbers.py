@@ -1,4 +1,4 @@
-"""Numbers in words: Grafana's names of units, as the panels have them, and what stands behind a number."""
+"""Format numbers with Grafana's units, as the panels do."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import math
 _SI = ("", "k", "M", "G", "T", "P")
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
 
-#: Grafana's id of a unit -> (what stands behind the number, the prefixes it takes).
-_UNITS: dict[str, tuple[str, tuple[str, ...]]] = {
+#: Grafana's id of a unit -> (suffix, SI prefixes that apply).
+UNITS: dict[str, tuple[str, tuple[str, ...]]] = {
     "short": ("", _SI),
     "none": ("", ()),
     "amp": ("A", ()),
@@ -21,29 +21,32 @@ _UNITS: dict[str, tuple[str, tuple[str, ...]]] = {
     "dBm": ("dBm", ()),
     "degree": ("°", ()),
     "hertz": ("Hz", _SI),
+    "kwatth": ("kWh", ()),
     "pressurehpa": ("hPa", ()),
     "lux": ("lx", ()),
     "iops": ("/s", _SI),
     "rotrpm": ("rpm", ()),
+    "voltamp": ("VA", _SI),
     "volt": ("V", ()),
+    "watth": ("Wh", _SI),
     "watt": ("W", ()),
 }
 
 #: Units of time, in seconds.
-_TIMES = {"s": 1.0, "ms": 1e-3, "ns": 1e-9}
+TIMES = {"s": 1.0, "ms": 1e-3, "ns": 1e-9}
 
 
 def number(value: float, unit: str = "short", decimals: int | None = None) -> str:
     """A number with its unit, such as ``21.4 °C``, ``3.2 GiB`` or ``5 min``."""
     if not math.isfinite(value):
         return "no data"
-    if unit in _TIMES:
-        return duration(value * _TIMES[unit])
+    if unit in TIMES:
+        return duration(value * TIMES[unit])
     if unit.startswith("suffix:"):
         name = unit.removeprefix("suffix:")
         prefixes: tuple[str, ...] = ()
     else:
-        name, prefixes = _UNITS.get(unit, (unit, ()))
+        name, prefixes = UNITS.get(unit, (unit, ()))
     scaled, prefix = _scaled(value, prefixes)
     joint = "" if name in ("", "°", "%") and not prefix else "\u202f"
     text = _digits(scaled, decimals if decimals is not None and not prefix else None)
@@ -60,7 +63,7 @@ def _scaled(value: float, prefixes: tuple[str, ...]) -> tuple[float, str]:
 
 
 def _digits(value: float, decimals: int | None) -> str:
-    """Three digits that count, or as many decimals as are asked for; no zeros at the end that say nothing."""
+    """Three significant digits, or the given number of decimals; without trailing zeros."""
     if decimals is None:
         size = abs(value)
         decimals = 0 if size >= 100 or value == int(value) else 1 if size >= 10 else 2

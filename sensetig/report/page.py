@@ -1,4 +1,4 @@
-"""The report as one HTML file, with everything that it shows inside it."""
+"""The report as a self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from sensetig.report.stats import Picture
 from sensetig.report.templates import template
 from sensetig.report.text import MAX_NAME, MAX_TEXT, printable
 
-#: Signs before a sentence, so that its colour is not the only one.
+#: Symbols before a sentence, in addition to its colour.
 SIGNS = {ACT: ("✖", "act"), LOOK: ("▲", "look"), GOOD: ("✓", "well"), PLAIN: ("·", "")}
 
 
 class Content(NamedTuple):
-    """All that a report shows."""
+    """The content of a report."""
 
     device: str
     period: Period
@@ -79,7 +79,7 @@ def render(content: Content) -> str:
             )
             for alert in together(content.alerts.alerts)
         ],
-        every=duration(content.alerts.every_seconds),
+        every=duration(content.alerts.every_seconds) if content.alerts.every_seconds < period.seconds else "",
         alerts_since=when(content.alerts.begin_ms, period) if content.alerts.begin_ms > period.begin_ms else "",
         pictures=[_picture(each, period) for each in content.pictures],
         pictures_known=content.pictures_known,
@@ -91,7 +91,7 @@ def render(content: Content) -> str:
 
 
 def _shown(value: object) -> object:
-    """What the template shows of a value; only markup stays as it is."""
+    """The value as the template prints it: plain text is made printable, markup stays unchanged."""
     from markupsafe import Markup
 
     return printable(value, MAX_TEXT) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -118,12 +118,12 @@ def _picture(picture: Picture, period: Period) -> dict[str, str]:
 
 
 def _said(panels: Sequence[Drawn]) -> bool:
-    """Whether a board has something to show, or to say of why it has not."""
+    """Whether a board has data to show, or a reason to give."""
     return any(not drawn.empty or drawn.refused for drawn in panels)
 
 
 def _section(board: Board, panels: Sequence[Drawn], period: Period, index: int) -> dict[str, Any]:
-    """A board: its charts, and the titles of what has no data."""
+    """A board: its charts, and the titles of panels without data."""
     charts: list[tuple[Drawn, Chart]] = [
         (drawn, draw(drawn, period, f"c{index}x{place}")) for place, drawn in enumerate(panels) if not drawn.empty
     ]

@@ -1,8 +1,8 @@
 """The dashboards' panels as a report draws them.
 
-The committed JSON in ``grafana/dashboards`` is what is read: it is what Grafana shows, an installation carries it, and
-it needs nothing of what built it. Charts over time and state timelines are taken; what is only the newest value (the
-numbers on top) or a table is told in words instead.
+They are read from the committed JSON in ``grafana/dashboards``: Grafana shows the same files, every installation has
+them, and no build step is needed. Charts over time and state timelines are drawn; tables and panels that show only the
+latest value are described in words instead.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 from sensetig.errors import ReportError
 from sensetig.report.period import Period
 
-#: The provisioned datasources that a report can read, and the bucket behind each; the first follows the period.
+#: The provisioned datasources that a report can read -> their buckets; the first follows the period.
 _FOLLOWS, _ALWAYS_HOURLY = "sensetig-influxql", "sensetig-influxql-hourly"
 
 _AGGREGATE = re.compile(r'\b(mean|max|min|sum|count)\("([^"]+)"\)')
 
 
 class Target(NamedTuple):
-    """One query, with Grafana's variables in it, and what its series are called."""
+    """One query with Grafana's variables, and the alias of its series."""
 
     query: str
     alias: str
@@ -31,7 +31,7 @@ class Target(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """A panel: its place, its queries, and Grafana's own description of how it looks."""
+    """A panel: its position, its queries, and Grafana's field configuration."""
 
     board: str
     row: str
@@ -48,7 +48,7 @@ class Panel(NamedTuple):
 
 
 class Board(NamedTuple):
-    """A dashboard: its key, what it is called, those of its panels that a report draws, and the others' titles."""
+    """A dashboard: its key, title and description, the panels that a report draws, and the titles of the others."""
 
     key: str
     title: str
@@ -58,7 +58,7 @@ class Board(NamedTuple):
 
 
 def read(folder: Path) -> list[Board]:
-    """The boards that show one device, in the order that a reader wants them. Raises ReportError for a broken file."""
+    """The boards that show one device, in reading order. Raises ReportError for an invalid file."""
     boards = []
     for file in sorted(folder.glob("*.json")):
         try:
@@ -75,7 +75,7 @@ def read(folder: Path) -> list[Board]:
 
 
 def parse(key: str, dashboard: Mapping[str, Any]) -> Board:
-    """A dashboard's panels, those of closed rows too."""
+    """A dashboard's panels, including those of collapsed rows."""
     panels, left_out = [], []
     for row, each in _flat(dashboard["panels"]):
         panel = _panel(dashboard["title"], row, each)
@@ -99,14 +99,14 @@ def _flat(panels: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _panel(board: str, row: str, panel: Mapping[str, Any]) -> Panel | None:
-    """The panel, or None for one that a report does not draw."""
+    """The panel, or None if a report does not draw it."""
     if panel["type"] not in ("timeseries", "state-timeline") or panel.get("timeFrom"):
         return None
     targets = []
     for target in panel.get("targets") or []:
         source = (target.get("datasource") or panel.get("datasource") or {}).get("uid")
         query = target.get("query", "")
-        # What streams, what is asked in Flux, and what shows all devices at once is not of one device and period.
+        # Live streams, queries in Flux and panels for all devices cannot be limited to one device and period.
         if source not in (_FOLLOWS, _ALWAYS_HOURLY) or "$host" not in query or "$timeFilter" not in query:
             return None
         targets.append(Target(query, target.get("alias", ""), source == _ALWAYS_HOURLY))
@@ -126,9 +126,9 @@ def _panel(board: str, row: str, panel: Mapping[str, Any]) -> Panel | None:
 
 
 def fill(query: str, device: str, period: Period, step: int) -> str:
-    """The query with the variables' values in it, as Grafana's datasource puts them in.
+    """Substitute the variables in a query as Grafana's datasource does.
 
-    Raises ValueError when a variable is left over.
+    Raises ValueError if a variable is unknown.
     """
     values = {
         "timeFilter": period.condition(),
@@ -139,17 +139,17 @@ def fill(query: str, device: str, period: Period, step: int) -> str:
     }
     for name, value in values.items():
         query = re.sub(rf"\${name}\b|\$\{{{name}(?::\w+)?\}}", value.replace("\\", r"\\"), query)
-    # A dollar before a slash ends a regular expression; any other still begins a variable.
+    # A dollar sign before a slash ends a regular expression; any other begins a variable.
     if left := re.search(r"\$\w+|\$\{", query):
         raise ValueError(f"nothing fills in {left[0]}")
     return query
 
 
 def of_bucket(query: str, kind: str, *, hourly: bool) -> tuple[str, bool]:
-    """The query for the bucket, and whether the dashboard has written it for that bucket itself.
+    """The query for the bucket, and whether the dashboard contains a variant for that bucket.
 
-    A line that begins with ``$points`` or ``$hours`` counts for that bucket alone, in which Grafana makes the other a
-    comment. A query without such lines is put into the words of hours here.
+    A line that begins with ``$points`` or ``$hours`` applies to that bucket only; Grafana comments the other one out. A
+    query without such lines is converted for the hourly bucket here.
     """
     lines = {
         name: line[len(name) + 1 :].strip()
@@ -163,10 +163,10 @@ def of_bucket(query: str, kind: str, *, hourly: bool) -> tuple[str, bool]:
 
 
 def of_hours(query: str, kind: str = "timeseries") -> str:
-    """The same question to the bucket of hours, where a field's least, greatest and count stand beside its mean.
+    """Convert a query to the hourly bucket, which stores the minimum, maximum and count of a field next to its mean.
 
-    Only the innermost SELECT names fields. A sum is the mean times the count, which holds for steps of one hour: see
-    :func:`sums`. A state that was last true in an hour is not the hour's: its mean is the share in which it was true.
+    Only the innermost SELECT names fields. A sum is the mean times the count, which is valid for steps of one hour: see
+    :func:`sums`. A state is shown as its mean, the fraction of the hour when it was true; the last state would mislead.
     """
     start = max(query.rfind("(SELECT"), 0)
     before, inner = query[:start], query[start:]
@@ -189,5 +189,5 @@ def of_hours(query: str, kind: str = "timeseries") -> str:
 
 
 def sums(query: str) -> bool:
-    """Whether a query adds up a field, which in the bucket of hours has to be asked for hour by hour."""
+    """Whether a query sums a field, which the hourly bucket can only answer hour by hour."""
     return re.search(r'\bsum\("', query) is not None

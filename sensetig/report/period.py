@@ -11,20 +11,20 @@ from sensetig.errors import ReportError
 _AGO = re.compile(r"(\d+)\s*(m|h|d|w)")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
-#: Steps that points are gathered into, in seconds: those that a clock's face divides into.
+#: Possible steps for aggregation, in seconds: round intervals up to a week.
 _STEPS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 7 * 86400)
 
-#: A chart as wide as half a screen shows no more points than about so many.
+#: Approximate number of points that a chart half a screen wide can show.
 _POINTS = 340
 
-#: Longer periods are read by the hour: a chart shows no finer steps than that anyhow.
+#: Longer periods are read from the hourly bucket: a chart shows no finer steps anyway.
 RAW_DAYS = 14
 
 _EXPECTED = "write it as 2026-11-14, 2026-11-14T08:00, 7d (ago; also m, h, w), today, yesterday or now"
 
 
 class Period(NamedTuple):
-    """From *begin* to *end*, both with their zone; read from *bucket*, a point every *step* seconds."""
+    """From *begin* to *end*, both with their time zone; read from *bucket*, with a point every *step* seconds."""
 
     begin: datetime
     end: datetime
@@ -48,16 +48,16 @@ class Period(NamedTuple):
         return int(self.end.timestamp() * 1000)
 
     def before(self) -> Period:
-        """As long a period, directly before this one."""
+        """The preceding period of the same length."""
         return self._replace(begin=self.begin - (self.end - self.begin), end=self.begin)
 
     def condition(self) -> str:
-        """The InfluxQL condition that holds a query to the period."""
+        """The InfluxQL condition that limits a query to the period."""
         return f"time >= {self.begin_ms}ms AND time < {self.end_ms}ms"
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """The time that a text names, in the zone of *now*. Raises ValueError, with what is expected."""
+    """Parse a time, in the time zone of *now*. Raises ValueError with the accepted forms."""
     word = text.strip().lower()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     named = {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}
@@ -76,17 +76,17 @@ def moment(text: str, now: datetime) -> datetime:
 
 
 def period(begin: datetime, end: datetime, now: datetime, *, raw_kept_days: float, bucket: str = "auto") -> Period:
-    """The period, and where it is read.
+    """The period, and the bucket to read it from.
 
     Args:
-        begin, end: as asked for; an end in the future is now.
-        now: the time.
-        raw_kept_days: how long the bucket ``raw`` keeps its points; 0 is for ever.
-        bucket: ``raw`` or ``hourly``, or ``auto``: by the hour where the period is longer than RAW_DAYS, or begins
-            before what ``raw`` keeps.
+        begin, end: as requested; an end in the future is replaced by now.
+        now: the current time.
+        raw_kept_days: retention of the bucket ``raw`` in days; 0 is forever.
+        bucket: ``raw`` or ``hourly``, or ``auto``: hourly if the period is longer than RAW_DAYS, or begins before the
+            retention of ``raw``.
 
     Raises:
-        ReportError: the period is empty, or has not begun.
+        ReportError: the period is empty, or lies in the future.
     """
     if begin >= end:
         raise ReportError(
@@ -104,5 +104,5 @@ def period(begin: datetime, end: datetime, now: datetime, *, raw_kept_days: floa
 
 
 def said(when: datetime) -> str:
-    """A time as people write it, without its zone."""
+    """A time for people, without its zone."""
     return when.strftime("%Y-%m-%d %H:%M")

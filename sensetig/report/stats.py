@@ -1,4 +1,4 @@
-"""What a report's words are made of: plain values, asked of InfluxDB."""
+"""The figures for a report's text: plain values, queried from InfluxDB."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from sensetig.policy import (
 from sensetig.report.devices import quoted
 from sensetig.report.period import Period
 
-#: Outages listed one by one; further ones are only counted.
+#: Maximum number of outages listed; further ones are only counted.
 MAX_OUTAGES = 200
 
 
 class Quantity(NamedTuple):
-    """Something whose range and mean a report tells.
+    """A quantity whose range and mean the report states.
 
     Args:
-        title: begins the sentence.
+        title: the beginning of the sentence.
         unit: Grafana's id.
         where: a condition that picks the series.
-        inverted: told is 100 minus the field.
-        peak: only the greatest value is told, since the mean over several sensors would mean nothing.
-        threshold: how urgent its maximum is; None for what is not judged.
-        by_mean: the threshold judges the mean, since short peaks are normal.
+        inverted: report 100 minus the field.
+        peak: report only the maximum, because a mean over several sensors would be meaningless.
+        threshold: how to judge the maximum; None if it is not judged.
+        by_mean: judge the mean, because short peaks are normal.
     """
 
     title: str
@@ -68,7 +68,7 @@ QUANTITIES = (
 
 
 class Spread(NamedTuple):
-    """A quantity over the period; *before* is its mean over the period before; None where that has too little data."""
+    """A quantity over the period; *before* is its mean over the previous one, or None if that has too little data."""
 
     quantity: Quantity
     least: float
@@ -80,7 +80,7 @@ class Spread(NamedTuple):
 
 
 class Disk(NamedTuple):
-    """A file system: used bytes at both ends of the period, and how full it is at the end."""
+    """A file system: used bytes at the start and end of the period, and the used percentage at the end."""
 
     path: str
     first_bytes: float
@@ -90,7 +90,7 @@ class Disk(NamedTuple):
 
 
 class Flag(NamedTuple):
-    """What the firmware reports: in how many of its readings it was so, when last, and whether it was since boot."""
+    """A firmware flag: the number of readings, in how many it was set, when last, and whether it was set since boot."""
 
     readings: int
     held: int
@@ -110,10 +110,10 @@ class Picture(NamedTuple):
 
 
 class Stats(NamedTuple):
-    """All that a report has in words. None is "not reported by this device", which differs from 0.
+    """The facts in a report's text. None is "not reported by this device", which differs from 0.
 
     Args:
-        is_new: whether there is nothing of the device before *first_ms*.
+        is_new: whether the device has no data before *first_ms*.
     """
 
     alive_by: str | None
@@ -132,7 +132,7 @@ class Stats(NamedTuple):
 
 
 def gather(client: Client, device: str, period: Period) -> Stats:
-    """Ask for all of it. Raises ReportError."""
+    """Query all of them. Raises ReportError."""
     ask = _Asking(client, device, period)
     alive = _alive(ask)
     first = last = None
@@ -158,7 +158,7 @@ def gather(client: Client, device: str, period: Period) -> Stats:
 
 
 class _Asking:
-    """Asks of one device and one period in its bucket."""
+    """Queries for one device and one period in its bucket."""
 
     def __init__(self, client: Client, device: str, period: Period) -> None:
         self._client = client
@@ -211,7 +211,7 @@ def _alive(ask: _Asking) -> tuple[str, str] | None:
 def _outages(ask: _Asking, measurement: str, field: str) -> tuple[int, int, tuple[tuple[int, int], ...], bool]:
     """The first and the last point of the period, the silences, and whether the device is new.
 
-    A device that has written nothing before the period was not silent until its first point: it did not exist.
+    A device without data before the period was not silent until its first point: it did not exist.
     """
     first, last = ask.all(
         *(f'SELECT {pick}("{field}") FROM "{measurement}" WHERE {ask.scope()}' for pick in ("first", "last"))  # noqa: S608
@@ -219,7 +219,7 @@ def _outages(ask: _Asking, measurement: str, field: str) -> tuple[int, int, tupl
     least = 3600 if ask.hourly else GAP_SECONDS
     inner = f'SELECT elapsed("{field}", 1ms) AS "gap" FROM "{measurement}" WHERE {ask.scope()}'  # noqa: S608
     found = ask.one(f'SELECT "gap" FROM ({inner}) WHERE "gap" > {least * 1000} LIMIT {MAX_OUTAGES}')  # noqa: S608
-    # An hour's point covers the whole hour: the silence begins when that has ended.
+    # An hourly point covers the whole hour: a silence begins at its end.
     lasting = 3_600_000 if ask.hourly else 0
     gaps = [
         (int(str(row[0])) - int(str(row[1])) + lasting, int(str(row[0]))) for row in (found[0].rows if found else [])
@@ -235,14 +235,14 @@ def _outages(ask: _Asking, measurement: str, field: str) -> tuple[int, int, tupl
 
 
 def _known_before(ask: _Asking, measurement: str, field: str) -> bool:
-    """Whether the device has written anything before the period, in a bucket that still has it."""
+    """Whether the device has written before the period, in a bucket that retains that time."""
     scope = f'"host" = {quoted(ask.device)} AND time < {ask.period.begin_ms}ms'
     query = f'SELECT last("{field}") FROM "{measurement}" WHERE {scope}'  # noqa: S608
     return any(ask.one(query, database) for database in ("raw", "hourly"))
 
 
 def _restarts(ask: _Asking) -> int | None:
-    """How often the time since the start began anew; the bucket of hours sees only those that its least values show."""
+    """The number of resets of the uptime; the hourly bucket shows only resets that lower its minimum."""
     field = ask.least("uptime")
     inner = f'SELECT difference("{field}") AS "d" FROM "system" WHERE {ask.scope()}'  # noqa: S608
     found = ask.value(f'SELECT count("d") FROM ({inner}) WHERE "d" < 0')  # noqa: S608
@@ -279,14 +279,14 @@ def _spreads(ask: _Asking) -> list[Spread]:
             )  # fmt: skip
         else:
             found.append(Spread(quantity, low, _time(least), middle, high, _time(most), past))
-    # The room's temperature is what people want; the sensor's is shown only where there is no better.
+    # The room temperature is preferred; the sensor's is shown only if there is no better value.
     if any(each.quantity is QUANTITIES[0] for each in found):
         found = [each for each in found if each.quantity is not QUANTITIES[1]]
     return found
 
 
 def _mean(ask: _Asking, quantity: Quantity, period: Period) -> str:
-    """Each point weighs the same, also where hours are read: docs/explanation/influxdb.md."""
+    """Each point has equal weight, also for hourly data: docs/explanation/influxdb.md."""
     field = quantity.field
     where = f"{ask.scope(period)}" + (f" AND {quantity.where}" if quantity.where else "")
     if not ask.hourly:
@@ -315,7 +315,7 @@ def _disks(ask: _Asking) -> list[Disk]:
                 begin, end, percent = (float(value or 0) for value in numbers)
                 between = (int(str(rows[1][0])) - int(str(rows[0][0]))) / 1000
                 disks.append(Disk(path, begin, end, percent, between))
-    # The same file system mounted twice is one: containers show theirs under several paths.
+    # The same file system mounted twice counts once: containers show it under several paths.
     seen: set[tuple[float, float, float]] = set()
     return [each for each in disks if (key := each[1:4]) not in seen and not seen.add(key)]  # type: ignore[func-returns-value]
 
@@ -345,7 +345,7 @@ def _flags(ask: _Asking) -> dict[str, Flag]:
 
 
 def _errors(ask: _Asking) -> dict[str, int]:
-    """Readings that each collector could not take, where any."""
+    """Failed readings of each collector, if any."""
     field = "errors"
     if ask.hourly:
         inner = f'SELECT "{field}" * "{field}__count" AS "v" FROM "collector" WHERE {ask.scope()} GROUP BY "collector"'  # noqa: S608
@@ -357,7 +357,7 @@ def _errors(ask: _Asking) -> dict[str, int]:
 
 
 def _rejected(ask: _Asking) -> int | None:
-    """How many values the validation has refused; None where nothing says whether there was any validation."""
+    """The number of values that the validation has rejected; None if it is unknown whether there was any validation."""
     scope = f'("device" = {quoted(ask.device)} OR "host" = {quoted(ask.device)}) AND {ask.period.condition()}'
     if ask.hourly:
         inner = f'SELECT "count" * "count__count" AS "v" FROM "telemetry_rejected" WHERE {scope}'  # noqa: S608
@@ -378,7 +378,7 @@ def _events(ask: _Asking) -> int | None:
 
 
 def _origins(ask: _Asking) -> tuple[str, ...]:
-    """``simulated`` and ``replayed``, where anything of the period is."""
+    """``simulated`` and ``replayed``, if any data of the period is."""
     found = []
     for tag in ("simulated", "replayed"):
         answers = ask.all(
@@ -392,7 +392,7 @@ def _origins(ask: _Asking) -> tuple[str, ...]:
 
 
 def pictures(client: Client, device: str, period: Period, most: int = 6) -> list[Picture]:
-    """The pictures of the events that stood out most, the best first. Texts are kept in the bucket ``raw`` alone."""
+    """The pictures of the most prominent events, best first. Only the bucket ``raw`` keeps texts."""
     columns = '"thumbnail", "camera", "area_percent", "duration_seconds"'
     scope = f'"host" = {quoted(device)} AND {period.condition()}'
     answer = client.query(
@@ -401,7 +401,7 @@ def pictures(client: Client, device: str, period: Period, most: int = 6) -> list
     )
     found = []
     for time, score, thumbnail, camera, area, lasted in answer[0].rows if answer else []:
-        # It goes into a page as it is: nothing but a picture may.
+        # It is inserted into a page unescaped, so it must be a picture.
         if is_thumbnail(thumbnail) and _number(score) is not None:
             found.append(
                 Picture(

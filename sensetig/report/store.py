@@ -1,4 +1,4 @@
-"""The folder of reports: atomic writes, removal of old reports, and marks on those that are not sent yet."""
+"""The folder of reports: atomic writes, removal of old reports, and marks on unsent ones."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import NamedTuple
 from collectors.core.files import write_atomic
 from sensetig.errors import ReportError
 
-#: Names of reports; nothing else in the folder is touched.
+#: Names of reports; other files in the folder are not touched.
 _NAME = re.compile(r".+_\d{8}T\d{4}_\d{8}T\d{4}\.(?:html|pdf|png|csv)")
 
-#: Ending of the file that marks a report as not sent yet.
+#: Suffix of the file that marks a report as unsent.
 UNSENT = ".unsent"
 
 
 class Unsent(NamedTuple):
-    """A report that is still to be sent, and the text of its mail, which its mark holds."""
+    """An unsent report, and the text of its mail, which is stored in its mark."""
 
     report: Path
     mark: Path
@@ -28,9 +28,9 @@ class Unsent(NamedTuple):
 
 
 def name(device: str, begin: datetime, end: datetime, kind: str) -> str:
-    """A report's name in the folder: safe as a file's, whatever the device is called, and in the order of time.
+    """A report's file name: safe whatever the device is called, and sorted by time.
 
-    A name that has to be changed for that carries a sum of the whole: two devices never share a file.
+    A modified name includes a hash of the original: two devices never share a file.
     """
     safe = re.sub(r"[^A-Za-z0-9.-]", "-", device).strip(".-")[:80] or "device"
     if safe != device:
@@ -39,7 +39,7 @@ def name(device: str, begin: datetime, end: datetime, kind: str) -> str:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file so that, whatever happens meanwhile, it is the old one or the new one. Raises ReportError."""
+    """Write a file atomically. Raises ReportError."""
     try:
         write_atomic(path, content, 0o640)
     except OSError as error:
@@ -47,7 +47,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def writable(folder: Path) -> None:
-    """Raise ReportError, before a report is made, where it cannot be written into its folder."""
+    """Raise ReportError, before a report is made, if its folder is not writable."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -56,7 +56,7 @@ def writable(folder: Path) -> None:
 
 
 class ReportStore:
-    """A folder of reports. Raises ReportError when it cannot be made."""
+    """A folder of reports. Raises ReportError if it cannot be created."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,8 +68,8 @@ class ReportStore:
     def add(self, file: str, content: bytes, text: str | None = None) -> Path:
         """Write a report.
 
-        With the *text* of a mail it is to be sent, and marked first: so one whose sending is cut short by anything is
-        sent the next time.
+        A report with the *text* of a mail is first marked as unsent, so that an interrupted delivery is repeated next
+        time.
         """
         path = self.folder / file
         if text is not None:
@@ -78,7 +78,7 @@ class ReportStore:
         return path
 
     def unsent(self) -> list[Unsent]:
-        """Reports that are not sent yet, the oldest first. Removes marks without a report. Raises ReportError."""
+        """Unsent reports, oldest first. Removes marks without a report. Raises ReportError."""
         found = []
         for mark in sorted(self.folder.glob(f"*{UNSENT}"), key=lambda each: (each.stat().st_mtime_ns, each.name)):
             report = mark.with_name(mark.name.removesuffix(UNSENT))
@@ -92,7 +92,7 @@ class ReportStore:
         return found
 
     def sent(self, report: Unsent) -> None:
-        """Take the mark away. Raises ReportError, since it would be sent once more."""
+        """Remove the mark. Raises ReportError, because the report would be sent again."""
         try:
             report.mark.unlink(missing_ok=True)
         except OSError as error:
@@ -101,7 +101,7 @@ class ReportStore:
             ) from None
 
     def tidy(self, keep: int) -> tuple[list[Path], list[Path]]:
-        """Remove all but the newest reports: those removed, and which of them had not been sent."""
+        """Remove all but the newest reports; return the removed ones, and which of them were unsent."""
         reports = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name) and path.is_file()]
         newest = sorted(reports, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
         removed, lost = newest[keep:], []

@@ -1,4 +1,4 @@
-"""How a panel's series look, as Grafana's field configuration says it: colour, unit, side, direction, words."""
+"""The style of a panel's series, from Grafana's field configuration: colour, unit, axis, direction, texts."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from typing import Any, NamedTuple
 from sensetig.report.numbers import number
 from sensetig.report.panels import Panel
 
-#: Grafana's names of colours -> the page's, which differ between the light and the dark scheme.
+#: The dashboards' colours -> the page's, which differ between the light and the dark scheme.
 COLOURS = {
+    "#1463ff": "blue",
+    "#ff9933": "orange",
+    "#55be78": "green",
+    "#b86bc7": "purple",
+    "#c13215": "red",
+    "#707070": "grey",
+    "#8e8e8e": "grey",
     "blue": "blue",
-    "light-blue": "sky",
     "orange": "orange",
     "red": "red",
-    "dark-red": "wine",
     "green": "green",
     "purple": "purple",
-    "yellow": "yellow",
     "text": "ink",
-    "semi-dark-text": "grey",
     "transparent": "faint",
 }
 
-#: The colours of series that have none of their own, in this order.
+#: Colours for series without a fixed colour, in this order.
 PALETTE = ("blue", "orange", "green", "purple", "red", "sky", "yellow", "wine")
 
 
@@ -32,7 +35,7 @@ _WORST = {"red": 0, "orange": 1}
 
 
 class Style(NamedTuple):
-    """How one series is drawn."""
+    """The style of one series."""
 
     colour: str
     unit: str
@@ -43,7 +46,7 @@ class Style(NamedTuple):
 
 
 def styles_of(panel: Panel, names: tuple[str, ...]) -> dict[str, Style]:
-    """The look of each series, by its name."""
+    """The style of each series, by its name."""
     free = iter(PALETTE * (len(names) // len(PALETTE) + 1))
     found: dict[str, Style] = {}
     used_shades: dict[str, int] = {}
@@ -69,7 +72,7 @@ def styles_of(panel: Panel, names: tuple[str, ...]) -> dict[str, Style]:
 
 
 def properties(panel: Panel, name: str) -> dict[str, Any]:
-    """What the overrides say of a series."""
+    """The overrides that apply to a series."""
     values: dict[str, Any] = {}
     for override in panel.overrides:
         if _matches(override["matcher"], name):
@@ -99,17 +102,17 @@ def words(panel: Panel, name: str) -> dict[str, tuple[str, str]]:
 def state(
     value: float, known: Mapping[str, tuple[str, str]], steps: list[Mapping[str, Any]], unit: str = "short"
 ) -> tuple[str, str]:
-    """What a state's number says, and its colour.
+    """The text and colour for a state's number.
 
-    Truth is 1 or 0; between them it is the share of an hour in which it was true. A number that has no word of its own
-    is told by the thresholds that it is between.
+    True is 1 and false is 0; a value in between is the fraction of the hour when the state was true. A number without a
+    text is described by its thresholds.
     """
     for spelled in (f"{value:g}", {1.0: "true", 0.0: "false"}.get(value, "")):
         if spelled in known:
             return known[spelled]
     ends = [known.get(word) or known.get(digit) for word, digit in (("true", "1"), ("false", "0"))]
     if 0 < value < 1 and ends[0] and ends[1]:
-        # What is worse must not hide behind what is better.
+        # The worse state takes precedence.
         worse = min((end for end in ends if end), key=lambda end: _WORST.get(end[1], len(_WORST)))
         return f"{worse[0]} for part of the time", worse[1]
     bounds = [float(step["value"]) for step in steps if step.get("value") is not None]

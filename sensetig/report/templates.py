@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def template(name: str, finalize: Callable[[Any], Any] | None = None) -> Template:
-    """A template of this package, in which every value is escaped and has to be given.
+    """A template of this package; every value is escaped, and a missing value is an error.
 
     Args:
         name: its file.
-        finalize: what becomes of each value before it is shown.
+        finalize: converts each value before output.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

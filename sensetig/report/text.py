@@ -1,4 +1,4 @@
-"""Text from the data, made safe to show: names of devices, sensors, cameras, disks and services come from outside."""
+"""Make text from the data safe to show: names of devices, sensors, cameras, disks and services are untrusted."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import unicodedata
 #: Maximum number of characters of a name in a legend, and of any text on the page.
 MAX_NAME, MAX_TEXT = 120, 4000
 
-#: Categories that a reader cannot see, or that change how the text around them reads: control and format characters
-#: (escape sequences, changes of direction), halves of surrogate pairs, unassigned characters, line separators.
+#: Categories of invisible characters, or of characters that change the surrounding text: control and format characters
+#: (escape sequences, changes of direction), surrogates, unassigned characters, line separators.
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
-#: A spreadsheet takes a text for a formula if it begins with one of these; it drops the invisible ones.
+#: A spreadsheet reads a text as a formula if it begins with one of these; it ignores invisible ones.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
@@ -31,7 +31,7 @@ def printable(text: str, limit: int | None = None) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: an apostrophe stands before one.
+    """Prefix a text with an apostrophe if a spreadsheet would read it as a formula.
 
     See https://owasp.org/www-community/attacks/CSV_Injection.
     """

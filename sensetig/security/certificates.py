@@ -1,7 +1,6 @@
-"""The certificates of the internal authority: how long they hold, renewing one, and the list of revoked ones.
+"""The certificates of the internal authority: validity, renewal, and the revocation list.
 
-The playbook makes them (role certificates); this is what the hub does by itself in between, with the key that never
-leaves it.
+The playbook creates them (role certificates); in between, the hub maintains them with a key that never leaves the hub.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from collectors.core.files import write_atomic
 from sensetig.errors import SecurityError
 
-#: How long the list of revoked certificates is valid, in days.
+#: Validity of the revocation list, in days.
 _LIST_DAYS = 3650
 
-#: How far a clock may be behind this one's.
+#: Tolerance for a clock behind this one's.
 BEFORE = timedelta(days=1)
 
 
 def ends(certificate: x509.Certificate) -> datetime:
-    """Until when a certificate holds. The cryptography of Debian 12 knows the form without a zone alone."""
+    """The expiry of a certificate. The cryptography of Debian 12 has only the attribute without a time zone."""
     if hasattr(certificate, "not_valid_after_utc"):
         return certificate.not_valid_after_utc
     return certificate.not_valid_after.replace(tzinfo=UTC)
@@ -46,16 +45,16 @@ def renew(path: Path, authority: Path, *, now: datetime, within_days: int, valid
 
     Args:
         path: the certificate.
-        authority: folder with the key and the certificate of the authority that made it.
-        now: the time.
-        within_days: it is left alone when it holds for longer than that.
-        valid_days: how long the new one holds.
+        authority: folder with the key and the certificate of the issuing authority.
+        now: the current time.
+        within_days: a certificate that is valid for longer is not renewed.
+        valid_days: validity of the new one, in days.
 
     Returns:
-        When the new one ends; None where the old one was left alone.
+        The expiry of the new one; None if the old one was not renewed.
 
     Raises:
-        SecurityError: it is not of this authority, or something cannot be read or written.
+        SecurityError: it is not from this authority, or something cannot be read or written.
     """
     old = read(path)
     if ends(old) > now + timedelta(days=within_days):
@@ -83,9 +82,9 @@ def renew(path: Path, authority: Path, *, now: datetime, within_days: int, valid
 
 
 def revoke(authority: Path, certificates: Iterable[Path], now: datetime) -> bool:
-    """Put certificates onto the authority's list of revoked ones; whether the list has changed. Raises SecurityError.
+    """Add certificates to the revocation list; return whether the list has changed. Raises SecurityError.
 
-    Without a list there is one afterwards, which may be empty.
+    A missing list is created, even if it is empty.
     """
     issuer, key = read(authority / "authority.crt"), private_key(authority)
     path = authority / "revoked.crl"
@@ -109,7 +108,7 @@ def revoke(authority: Path, certificates: Iterable[Path], now: datetime) -> bool
 
 
 def revoked_serials(authority: Path) -> frozenset[int]:
-    """The serial numbers on the authority's list of revoked certificates. Raises SecurityError."""
+    """The serial numbers on the authority's revocation list. Raises SecurityError."""
     return frozenset(_listed(authority / "revoked.crl"))
 
 

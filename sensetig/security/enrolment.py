@@ -1,8 +1,8 @@
-"""How a new Pi comes to be trusted: a ticket that is used once, a request, and what the hub makes of it.
+"""Enrolment of a new Pi: a ticket that can be used once, a request, and its processing on the hub.
 
-The ticket is in the file that the Pi finds at its first boot; the hub keeps its hash alone. The request hands nothing
-out: it tells the hub the Pi's address and the public keys by which the hub knows that Pi ever after. All that is secret
-goes the way of every other machine's, by the playbook over ssh.
+The ticket is in a file that the Pi reads at its first boot; the hub stores only its hash. The request discloses no
+secret: it contains the Pi's address, and the public keys that identify the Pi to the hub from then on. Secrets reach
+the Pi as they reach every other machine: from the playbook over ssh.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from collectors.core.files import AtomicFile, write_atomic
 from sensetig.errors import SecurityError
 from sensetig.security.hub import Hub
 
-#: A device's name is a file's, a host's and a topic's.
+#: A device's name is part of file names, host names and topics.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
 _HOST_KEY = re.compile(r"(ssh-ed25519|ecdsa-sha2-nistp256|ssh-rsa) [A-Za-z0-9+/]{40,1000}={0,2}")
 
-#: How long a request may be, in bytes.
+#: Maximum length of a request in bytes.
 MAX_REQUEST_BYTES = 8192
 
 _MAX_KEYS = 4
 
-#: The name of a network interface, as Linux has them.
+#: A valid name of a network interface in Linux.
 _ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 
 
 class Request(NamedTuple):
-    """The request of a Pi; its token does not show when it is printed."""
+    """The request of a Pi; its token is not shown when it is printed."""
 
     device: str
     token: str
@@ -47,11 +47,11 @@ class Request(NamedTuple):
 
 
 class Refused(Exception):
-    """The request is refused; the message gives the reason to a client with the right token, and nothing to others."""
+    """The request is rejected; the reason is sent only to a client with the right token."""
 
 
 def check_name(device: str) -> None:
-    """Raises SecurityError where that cannot be a device."""
+    """Raise SecurityError for an invalid device name."""
     if not NAME.fullmatch(device):
         raise SecurityError(
             f"{device!r} cannot be a device's name: expected 1 to 63 letters, digits, '.', '_' or '-', beginning with "
@@ -60,10 +60,10 @@ def check_name(device: str) -> None:
 
 
 def check_address(text: str, *, scope: bool = True) -> str:
-    """An IP address in its usual spelling. Raises ValueError for anything else.
+    """Normalize an IP address. Raises ValueError for anything else.
 
-    Python takes any text as the scope of an IPv6 address. Here it is the name of an interface; without *scope* it is
-    refused.
+    Python accepts any text as the scope of an IPv6 address. Here it must be the name of an interface; without *scope*,
+    it is rejected.
     """
     address = ipaddress.ip_address(text)
     zone = getattr(address, "scope_id", None)
@@ -73,12 +73,12 @@ def check_address(text: str, *, scope: bool = True) -> str:
 
 
 def ticket(device: str, token: str, expires: int) -> str:
-    """What the hub keeps of a ticket."""
+    """The hub's record of a ticket."""
     return json.dumps({"device": device, "sha256": _digest(token), "expires": expires}) + "\n"
 
 
 def parse(body: bytes) -> Request:
-    """A request. Raises Refused."""
+    """Parse a request. Raises Refused."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -98,9 +98,9 @@ def parse(body: bytes) -> Request:
 
 
 def verify(stored: str | None, request: Request, now: float) -> None:
-    """Whether a ticket, as the hub keeps it, lets that request in. Raises Refused.
+    """Verify a request against the stored ticket. Raises Refused.
 
-    Who has not got the token learns nothing: not whether there is such a device, nor whether its ticket has expired.
+    A client without the token learns nothing: neither whether the device exists, nor whether its ticket has expired.
     """
     data: dict[str, Any] = json.loads(stored) if stored else {"sha256": "", "expires": 0, "device": request.device}
     if not hmac.compare_digest(data["sha256"], _digest(request.token)) or data["device"] != request.device:
@@ -110,7 +110,7 @@ def verify(stored: str | None, request: Request, now: float) -> None:
 
 
 def accept(pending: Path, accepted: Path, request: Request, address: str, now: float) -> None:
-    """Take a request in: whichever comes first, and no other. Raises Refused, OSError."""
+    """Accept only the first request for a ticket. Raises Refused, OSError."""
     verify(_text(pending / f"{request.device}.json"), request, now)
     record = json.dumps({**request._asdict(), "address": check_address(address)})
     try:
@@ -122,7 +122,7 @@ def accept(pending: Path, accepted: Path, request: Request, address: str, now: f
 
 
 def create(hub: Hub, device: str, now: float, valid_seconds: float) -> str:
-    """A new ticket's token; one that the device had before holds no more. Raises SecurityError."""
+    """Create a ticket, and return its token; a previous ticket of the device becomes invalid. Raises SecurityError."""
     check_name(device)
     if (hub.revoked / device).exists():
         raise SecurityError(f"{device} has been revoked; if it is in good hands again: sensetig revoke --back {device}")
@@ -143,9 +143,9 @@ def create(hub: Hub, device: str, now: float, valid_seconds: float) -> str:
 
 
 def admit(hub: Hub, now: float) -> tuple[list[str], list[str]]:
-    """Add accepted devices to the hub's inventory: the devices, and a sentence for each refusal.
+    """Add accepted devices to the hub's inventory; return the devices, and a sentence for each rejection.
 
-    What the service has accepted is checked again: it may write there, and is not trusted for that.
+    Requests that the service has accepted are checked again: the service may write there, but is not trusted.
     """
     taken, refused = [], []
     for path in sorted(hub.accepted.glob("*.json")):
@@ -155,7 +155,7 @@ def admit(hub: Hub, now: float) -> tuple[list[str], list[str]]:
         except (Refused, ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError) as error:
             refused.append(f"{path.name} is refused: {error}")
         path.unlink(missing_ok=True)
-    for left in hub.accepted.glob(".*"):  # of a request that was cut off; the Pi asks again
+    for left in hub.accepted.glob(".*"):  # from an interrupted request; the Pi retries
         left.unlink(missing_ok=True)
     return taken, refused
 
@@ -178,21 +178,21 @@ def _admitted(hub: Hub, path: Path, now: float) -> str:
 
 
 def enrolled(hub: Hub) -> dict[str, dict[str, Any]]:
-    """The devices that have enrolled: address, host keys, and whether the playbook has installed them."""
+    """The enrolled devices: address, host keys, and whether the playbook has installed them."""
     text = _text(hub.inventory / "enrolled.json")
     known: dict[str, dict[str, Any]] = json.loads(text) if text else {}
     return known
 
 
 def installed(hub: Hub, device: str) -> None:
-    """Note that the playbook has installed a device."""
+    """Record that the playbook has installed a device."""
     known = enrolled(hub)
     known[device]["installed"] = True
     _keep(hub, known)
 
 
 def forget(hub: Hub, device: str) -> bool:
-    """Take back a device's ticket and its place in the inventory; whether it had one of them."""
+    """Remove a device's ticket and its inventory entry; return whether it had either."""
     files = (hub.pending / f"{device}.json", hub.accepted / f"{device}.json")
     found = [path for path in files if path.exists()]
     for path in found:
@@ -205,7 +205,7 @@ def forget(hub: Hub, device: str) -> bool:
 
 
 def _keep(hub: Hub, known: dict[str, dict[str, Any]]) -> None:
-    """Write the enrolled devices, and the inventory and known hosts made of them."""
+    """Write the enrolled devices, and the inventory and known hosts derived from them."""
     arguments = f"-o UserKnownHostsFile={hub.inventory}/known_hosts -o StrictHostKeyChecking=yes -o HostKeyAlias="
     hosts = {
         device: {
@@ -227,7 +227,7 @@ def _keep(hub: Hub, known: dict[str, dict[str, Any]]) -> None:
 
 
 def _unsafe(text: str) -> dict[str, str]:
-    """A text for an inventory that Ansible never takes for a template: ``!unsafe`` in JSON."""
+    """A text that Ansible never interprets as a template: ``!unsafe`` in JSON."""
     return {"__ansible_unsafe": text}
 
 

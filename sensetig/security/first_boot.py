@@ -1,4 +1,4 @@
-"""The file that a new Pi finds at its first boot: for cloud-init, and for images without it."""
+"""The file for the first boot of a new Pi: for cloud-init, and for images without it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class FirstBoot(NamedTuple):
     Args:
         device: its name.
         url: of the hub's enrolment service.
-        token: with which it enrols, once.
-        authority: the certificate, in PEM, by which it knows the hub.
-        hub_key: the public ssh key by which the hub comes in.
+        token: for one enrolment.
+        authority: the certificate, in PEM, that authenticates the hub.
+        hub_key: the public ssh key that lets the hub log in.
     """
 
     device: str

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from sensetig.errors import SecurityError
 
-#: How long a service may take to restart, in seconds.
+#: Seconds allowed for a service to restart.
 _RESTART_SECONDS = 60
 
 
 class Hub(NamedTuple):
-    """The places of a hub, below one folder, which is / on a real one."""
+    """The paths of a hub, relative to a folder, which is / on a real hub."""
 
     top: Path = Path("/")
 
@@ -25,7 +25,7 @@ class Hub(NamedTuple):
 
     @property
     def credentials(self) -> Path:
-        """What systemd hands to services."""
+        """Credentials that systemd passes to services."""
         return self.top / "etc/sensetig/credentials"
 
     @property
@@ -45,33 +45,33 @@ class Hub(NamedTuple):
 
     @property
     def certificate(self) -> Path:
-        """What this machine's services show: the site's own certificate where there is one."""
+        """The certificate that this machine's services present: the site's own certificate if there is one."""
         own = self.tls / "site.crt"
         return own if own.exists() else self.tls / "device.crt"
 
     @property
     def revoked_list(self) -> Path:
-        """The list of revoked certificates that the proxy reads: a copy of the authority's."""
+        """The revocation list for the proxy: a copy of the authority's."""
         return self.tls / "revoked.crl"
 
     @property
     def controller(self) -> Path:
-        """The playbook that the hub runs itself."""
+        """The playbook for the hub's own use."""
         return self.top / "opt/sensetig/controller"
 
     @property
     def inventory(self) -> Path:
-        """Which machines it knows, and how it reaches them."""
+        """The machines that it knows, and how to reach them."""
         return self.top / "etc/sensetig/controller"
 
     @property
     def pending(self) -> Path:
-        """Unused tickets; the service reads them, and root alone writes."""
+        """Unused tickets; the service reads them, and only root writes."""
         return self.top / "etc/sensetig/enrolment"
 
     @property
     def accepted(self) -> Path:
-        """What the enrolment service has accepted, for root to look at."""
+        """Requests that the enrolment service has accepted, for root to check."""
         return self.top / "var/lib/sensetig-enrolment"
 
     @property
@@ -84,7 +84,7 @@ class Hub(NamedTuple):
         return self.top / "etc/sensetig/mosquitto" / f"{device}.acl"
 
     def enrolment_url(self) -> str:
-        """Where new Pis reach the enrolment service. Raises SecurityError where there is none."""
+        """The address of the enrolment service. Raises SecurityError if there is none."""
         return self._read(self.inventory / "enrolment-url")
 
     def public(self, what: str) -> str:
@@ -100,7 +100,7 @@ class Hub(NamedTuple):
             ) from None
 
     def own_device(self) -> str:
-        """The device that this machine's own Telegraf measures as; empty where none runs."""
+        """The device name of this machine's own Telegraf; empty if none runs."""
         try:
             text = (self.top / "etc/default/telegraf").read_text(encoding="utf-8")
         except OSError:
@@ -109,7 +109,7 @@ class Hub(NamedTuple):
         return found[1] if found else ""
 
     def hand_over(self, secret: str) -> None:
-        """Give this machine's own outbox a token, encrypted for this machine. Raises SecurityError."""
+        """Pass a token to this machine's outbox, encrypted for this machine. Raises SecurityError."""
         encrypted = self.credentials / "telegraf_token"
         command = ["systemd-creds", "encrypt", "--with-key=host", "--name=telegraf_token", "-", str(encrypted)]
         _run("encrypt the token for the outbox", command, secret)

@@ -1,7 +1,7 @@
 """The internal authority and the certificates that it issues.
 
-The hub decides what a certificate says: the subject, the names and the purposes come from its own records. A machine
-hands in a public key and nothing else, so that a stolen machine cannot ask for another's name.
+The hub determines the contents of a certificate: the subject, names and purposes come from its own records. A machine
+supplies only a public key, so that a stolen machine cannot request another machine's name.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from sensetig.errors import SecurityError
 from sensetig.security.certificates import BEFORE, ends, private_key, read, revoke, revoked_serials
 from sensetig.security.enrolment import check_address, check_name
 
-#: A machine's name below this domain is in its certificate, and no public authority certifies it.
+#: A machine's certificate has its name below this domain, which no public authority certifies.
 DOMAIN = "sensetig.internal"
 
 _DNS = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63}){0,9}")
 
-#: Bytes of a public key in PEM at most; one of P-256 has 178.
+#: Maximum length of a public key in PEM, in bytes; one of P-256 has 178.
 MAX_KEY_BYTES = 4096
 
 
 class Names(NamedTuple):
-    """Names and addresses that a certificate is for."""
+    """The names and addresses in a certificate."""
 
     dns: tuple[str, ...]
     addresses: tuple[str, ...] = ()
 
 
 def names_of(texts: Sequence[str]) -> Names:
-    """DNS names and IP addresses told apart, each once. Raises SecurityError for a text that is neither."""
+    """Split texts into DNS names and IP addresses, without duplicates. Raises SecurityError for any other text."""
     dns: list[str] = []
     addresses: list[str] = []
     for text in dict.fromkeys(texts):
@@ -57,18 +57,18 @@ def names_of(texts: Sequence[str]) -> Names:
 
 
 def establish(folder: Path, name: str, permitted: Names, now: datetime, valid_days: int, renew_days: int) -> bool:
-    """Make the authority in *folder*, or adapt its certificate: to other permitted names, or because it ends soon.
+    """Create the authority in *folder*, or reissue its certificate for other permitted names or before it expires.
 
     Args:
         folder: of the authority's key, certificate and list of revoked certificates.
         name: of the hub.
-        permitted: names that the authority can certify, besides those below :data:`DOMAIN` and ``local``.
-        now: the time.
-        valid_days: how long a new certificate holds.
-        renew_days: a certificate that holds for longer than this is kept.
+        permitted: names that the authority can certify, in addition to those below :data:`DOMAIN` and ``local``.
+        now: the current time.
+        valid_days: validity of a new certificate, in days.
+        renew_days: a certificate that is valid for longer than this is kept.
 
     Returns:
-        Whether something has changed. The key stays the same, so that issued certificates hold on.
+        Whether anything has changed. The key stays the same, so that issued certificates remain valid.
 
     Raises:
         SecurityError: something cannot be read or written.
@@ -104,16 +104,16 @@ def issue(
     valid_days: int,
     renew_days: int,
 ) -> tuple[bytes, bool]:
-    """The certificate of a machine, in PEM, and whether it is a new one.
+    """Issue or reuse the certificate of a machine, in PEM, and return whether it is new.
 
     Args:
         folder: of the authority.
         device: the machine's name in the hub's records.
         public_key: the machine's public key in PEM: an elliptic curve of at least 256 bits.
-        names: names by which others reach the machine, from the hub's records.
+        names: DNS names and addresses of the machine, from the hub's records.
         now: the time.
-        valid_days: how long a new certificate holds.
-        renew_days: a certificate for the same key and names that holds for longer than this is kept.
+        valid_days: validity of a new certificate, in days.
+        renew_days: an existing certificate for the same key and names is reused if it is valid for longer than this.
 
     Raises:
         SecurityError: the key cannot be used, or something cannot be read or written.
@@ -160,7 +160,7 @@ def issue(
 
 
 def keep(folder: Path, certificate: Path) -> None:
-    """Keep a renewed certificate with the authority in *folder*, so that it can be revoked. Raises SecurityError."""
+    """Store a renewed certificate with the authority in *folder*, so that it can be revoked. Raises SecurityError."""
     made = read(certificate)
     device = str(made.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
     check_name(device)
@@ -196,7 +196,7 @@ def _authority(
 
 
 def _constraints(permitted: Names) -> x509.NameConstraints:
-    """Only these names; of addresses none but these (RFC 5280, 4.2.1.10: an absent kind would be unconstrained)."""
+    """Only these names and addresses (RFC 5280, 4.2.1.10: an absent kind of name would be unconstrained)."""
     dns = [x509.DNSName(name) for name in dict.fromkeys((DOMAIN, "local", "localhost", *permitted.dns))]
     networks = [ipaddress.ip_network(each) for each in dict.fromkeys(("127.0.0.1", *permitted.addresses))]
     addresses = [x509.IPAddress(each) for each in networks]

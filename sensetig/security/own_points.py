@@ -1,11 +1,11 @@
-"""Whether a body of line protocol holds points of one device alone.
+"""Check that a body of line protocol contains points of one device only.
 
-InfluxDB's tokens are for buckets, not for series: a device could write points with any `host`. The hub's receiver
-checks each body against the name in the device's certificate before InfluxDB gets it.
+InfluxDB's tokens are per bucket, not per series: a device could write points with any `host`. The hub's receiver checks
+each body against the name in the device's certificate before it reaches InfluxDB.
 
-The check must not read a body in another way than InfluxDB does, or points could be hidden from it. InfluxDB's reader
-is lenient: it takes line breaks in strings, and a backslash has three meanings. So the check takes the strict part of
-line protocol, which every reader reads alike and which Telegraf writes, and refuses everything else.
+The check must parse a body exactly as InfluxDB does, or points could be hidden from it. InfluxDB's parser is lenient:
+it accepts line breaks in strings, and a backslash has three meanings. So the check accepts the strict subset of line
+protocol, which every parser reads alike and which Telegraf writes, and rejects everything else.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-#: Characters of a name in a reason.
+#: Maximum number of characters of a name in a reason.
 _MAX_NAME = 64
 
-# A backslash escapes the next character. A run of backslashes before a separator is refused: readers disagree about the
-# last one.
+# A backslash escapes the next character. A run of backslashes before a separator is rejected: parsers disagree about
+# the last one.
 _ESCAPED = rb"\\(?:[^\\\n]|\\++[^\\,= \n])"
 _WORD = rb"(?:[^\\,= \n]++|" + _ESCAPED + rb")++"
 _KEY = (
@@ -25,7 +25,7 @@ _KEY = (
     rb"((?:," + _WORD + rb"=" + _WORD + rb")*+)"
 )
 _FIELD = _WORD + rb"=(?:\"(?s:[^\"\\]++|\\.)*+\"|[^\\,= \n\"]++)"
-# Without quotes and backslashes, a line ends at its line break for every reader.
+# Without quotes and backslashes, every parser ends a line at its line break.
 _PLAIN = rb"[^\\\"\n]++(?=\n|\Z)"
 _FIELDS = _FIELD + rb"(?:," + _FIELD + rb")*+(?: ++-?[0-9]++)?+ *+\r?+"
 _LINE = re.compile(rb"[ \t]*+" + _KEY + rb" (?:" + _PLAIN + rb"| *+" + _FIELDS + rb")(?:\n|\Z)")
@@ -34,7 +34,7 @@ _TAG = re.compile(rb",(" + _WORD + rb")=(" + _WORD + rb")")
 
 
 def refusal(device: str, body: bytes) -> str:
-    """Why a body is not taken from a device; empty if each of its points has the tag ``host`` with the device's name.
+    """The reason for rejecting a device's body; empty if each point has the tag ``host`` with the device's name.
 
     Args:
         device: the name in the verified certificate.
@@ -61,12 +61,12 @@ def refusal(device: str, body: bytes) -> str:
 
 
 class OwnPoints:
-    """The receiver's check of the bodies that it passes on.
+    """The receiver's check of forwarded bodies.
 
     Args:
-        gateways: devices that may write points of others.
-        log: gets a sentence for the first refusal of each device in an hour.
-        clock: seconds, monotonic.
+        gateways: devices that may write points of other devices.
+        log: receives a sentence for the first rejection of each device in an hour.
+        clock: monotonic seconds.
     """
 
     def __init__(self, gateways: Collection[str], log: Callable[[str], None], clock: Callable[[], float]) -> None:
@@ -76,7 +76,7 @@ class OwnPoints:
         self._logged: dict[str, float] = {}
 
     def __call__(self, device: str, body: bytes) -> str:
-        """Why a body is refused; empty if it is not."""
+        """The reason for rejecting a body; empty if it is accepted."""
         if device in self._gateways:
             return ""
         reason = refusal(device, body)

@@ -1,4 +1,4 @@
-"""The playbook that a hub runs itself, on machines that have enrolled there."""
+"""Run the hub's own playbook on enrolled machines."""
 
 from __future__ import annotations
 

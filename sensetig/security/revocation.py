@@ -1,4 +1,4 @@
-"""Revocation of a lost or stolen device: its credentials become invalid, and the playbook gives it no new ones."""
+"""Revocation of a lost or stolen device: its credentials become invalid, and the playbook issues no new ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sensetig.security.hub import Hub
 
 _SECONDS = 30
 
-#: The folder that sd_booted(3) checks: it is there where systemd runs the machine.
+#: The folder that sd_booted(3) checks: it exists if systemd runs the machine.
 SYSTEMD = "/run/systemd/system"
 
 
@@ -28,7 +28,7 @@ def reload_broker() -> None:
 
 
 def reload_proxy() -> None:
-    """Make the hub's proxy, if it runs, read the list of revoked certificates. Raises SecurityError."""
+    """Make the hub's proxy, if it runs, reload the revocation list. Raises SecurityError."""
     _reload("try-reload-or-restart", "sensetig-proxy.service", "read the list of revoked certificates")
 
 
@@ -50,10 +50,10 @@ def revoke(
     reload: Callable[[], None] = reload_broker,
     reload_list: Callable[[], None] = reload_proxy,
 ) -> list[str]:
-    """Revoke all credentials of a device: those revoked, in words; empty where all were before.
+    """Revoke all credentials of a device; return the newly revoked ones, in words.
 
-    That it is revoked is written down first: should this end in between, the playbook trusts the device no more, and
-    the next run takes the rest.
+    The revocation is recorded first: after an interruption, the playbook no longer trusts the device, and the next run
+    revokes the rest.
 
     Raises:
         SetupError, SecurityError: a credential could not be revoked; those before it are.
@@ -72,7 +72,7 @@ def revoke(
 
 
 def take_back(hub: Hub, device: str) -> bool:
-    """Let the playbook trust a device again; False where it was not revoked."""
+    """Let the playbook trust a device again; False if it was not revoked."""
     enrolment.check_name(device)
     try:
         (hub.revoked / device).unlink()
@@ -91,9 +91,9 @@ def _mark(folder: Path, device: str, now: datetime) -> bool:
 
 
 def _mqtt(hub: Hub, credentials: Credentials, device: str, reload: Callable[[], None]) -> bool:
-    """Whether the broker knew the device or one of its programs.
+    """Revoke the device's users at the broker; return whether it had any.
 
-    Who is connected is disconnected when the broker reads the file.
+    The broker disconnects their clients when it reloads the file.
     """
     programs = hub.programs(device)
     names = [device]
@@ -111,9 +111,9 @@ def _mqtt(hub: Hub, credentials: Credentials, device: str, reload: Callable[[], 
             with AtomicFile(hub.passwords, None) as file:
                 os.fchown(file.fileno(), status.st_uid, status.st_gid)
                 file.write(_without(present, names).encode())
-        reload()  # also where the file was right: a run before may have ended between the two
+        reload()  # even if the file was correct: an earlier run may have ended before the reload
     removed = [credentials.remove(f"mqtt-{name}.password") for name in names]
-    # At last, since it has the names: an interrupted run is made up for by the next one.
+    # Last, because it contains the names: the next run completes an interrupted one.
     programs.unlink(missing_ok=True)
     return any(removed) or known
 
@@ -124,7 +124,7 @@ def _without(users: str, names: Iterable[str]) -> str:
 
 
 def _certificate(hub: Hub, device: str, now: datetime, reload: Callable[[], None]) -> bool:
-    """Put the device's certificates onto the authority's list of revoked ones, and let the proxy read it."""
+    """Add the device's certificates to the revocation list, and make the proxy reload it."""
     issued = sorted((hub.authority / "issued" / device).glob("*.crt"))
     if not issued:
         return False
@@ -135,5 +135,5 @@ def _certificate(hub: Hub, device: str, now: datetime, reload: Callable[[], None
     if not hub.revoked_list.exists() or hub.revoked_list.read_bytes() != text:
         hub.tls.mkdir(parents=True, exist_ok=True)
         write_atomic(hub.revoked_list, text, 0o644)
-    reload()  # also where the list was right: a run before may have ended between the two
+    reload()  # even if the list was correct: an earlier run may have ended before the reload
     return listed

@@ -1,4 +1,4 @@
-"""The enrolment service: one request, answered over HTTPS by a process that has no secret but its key."""
+"""The enrolment service: one endpoint over HTTPS, in a process whose only secret is its key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sensetig.security import enrolment
 
 
 def application(pending: Path, accepted: Path, say: Callable[[str], None]) -> Starlette:
-    """The service.
+    """The application.
 
     Args:
         pending: the folder of tickets, which it reads.

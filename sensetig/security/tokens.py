@@ -1,11 +1,11 @@
-"""Token rotation without losing a point: the old token stays valid until a point written with the new one arrives.
+"""Token rotation without data loss: the old token stays valid until a point written with the new one arrives.
 
-1. :func:`begin`: make a second token, in ``device-<name>.token.next``; everything else goes on with the first.
+1. :func:`begin`: create a second token, in ``device-<name>.token.next``; the first one remains in use.
 2. The playbook installs the second one on the device and restarts its Telegraf.
 3. :func:`prove`: wait for a point that the device measured after that restart.
 4. :func:`finish`: replace the first token with the second, and revoke the first.
 
-Each step can be repeated, and an interrupted rotation continues where it stopped.
+Each step can be repeated, and an interrupted rotation resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from sensetig.influxdb.stored import StoredToken
 
 _FILE = re.compile(r"device-(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]{0,63}?)\.token")
 
-#: How often it is looked whether a point has arrived, in seconds.
+#: Seconds between queries for the point.
 _LOOK_SECONDS = 1.0
 
-#: Where devices write.
+#: The bucket that devices write to.
 _BUCKET = "raw"
 
 
@@ -37,9 +37,9 @@ class Shown(NamedTuple):
 
     Args:
         device: its name.
-        state: ``holds``, ``rotates`` (a second one waits), ``refused`` (InfluxDB has none, or not this one), or
-            ``unknown here`` (InfluxDB has one of which there is no file).
-        made: the day on which InfluxDB made it; empty where it has none.
+        state: ``holds``, ``rotates`` (a second one waits), ``refused`` (InfluxDB has none, or a different one), or
+            ``unknown here`` (InfluxDB has one, but its file is missing).
+        made: the day when InfluxDB created it; empty if there is none.
     """
 
     device: str
@@ -48,7 +48,7 @@ class Shown(NamedTuple):
 
 
 def kept_devices(folder: Path) -> list[str]:
-    """The devices that have a token in this folder."""
+    """The devices with a token in this folder."""
     try:
         names = [path.name for path in folder.iterdir()]
     except OSError as error:
@@ -57,7 +57,7 @@ def kept_devices(folder: Path) -> list[str]:
 
 
 def begin(server: Server, credentials: Credentials, device: str) -> bool:
-    """Make a second token for a device; False where one waits already. Raises SetupError."""
+    """Create a second token for a device; False if one is already waiting. Raises SetupError."""
     if credentials.read(device_file(device)) is None:
         raise SetupError(
             f"there is no token of {device} in {credentials.folder} that could be rotated; the playbook makes one, "
@@ -86,22 +86,22 @@ def begin(server: Server, credentials: Credentials, device: str) -> bool:
 
 
 def waiting(credentials: Credentials, device: str) -> str:
-    """The second token of a device; empty where there is none."""
+    """The second token of a device; empty if there is none."""
     return credentials.read(next_file(device)) or ""
 
 
 def prove(server: Server, device: str, *, since: float, wait_seconds: float) -> None:
-    """Wait until the device writes with its second token. Nothing is held meanwhile, and nothing changed.
+    """Wait until the device writes with its second token. This holds no lock and changes nothing.
 
     Args:
         server: signed in as operator.
         device: its name.
-        since: seconds since 1970, by the device's own clock, at which its Telegraf had restarted. A point that it
-            measured later was written with the second token.
-        wait_seconds: how long that point may take.
+        since: time of the restart of its Telegraf, in seconds since 1970, by the device's own clock. A point with a
+            later time was written with the second token.
+        wait_seconds: time limit for that point.
 
     Raises:
-        SetupError: no such point has come; the first token still holds.
+        SetupError: no such point has arrived; the first token is still valid.
     """
     retrying = Retrying(
         stop=stop_after_delay(wait_seconds),
@@ -117,9 +117,9 @@ def prove(server: Server, device: str, *, since: float, wait_seconds: float) -> 
 
 
 def finish(server: Server, credentials: Credentials, device: str) -> bool:
-    """Put the second token, which has been proven, in the place of the first; False where none waits.
+    """Replace the first token with the proven second one; False if none is waiting.
 
-    Raises SetupError when InfluxDB does not accept the second one; the first still holds.
+    Raises SetupError if InfluxDB does not accept the second one; the first is still valid.
     """
     secret = credentials.read(next_file(device))
     if secret is None:
@@ -130,12 +130,12 @@ def finish(server: Server, credentials: Credentials, device: str) -> bool:
             f"sensetig token rotate {device}"
         )
     credentials.write(device_file(device), secret)
-    settle(server, credentials, device)
+    complete(server, credentials, device)
     return True
 
 
-def settle(server: Server, credentials: Credentials, device: str) -> None:
-    """The second token has taken the place of the first: revoke the first, and call the second by its name."""
+def complete(server: Server, credentials: Credentials, device: str) -> None:
+    """Complete the replacement: revoke the first token, and rename the second one."""
     for each in server.tokens(device_description(device)):
         server.delete_token(each.id)
     for each in server.tokens(next_description(device)):
@@ -144,7 +144,7 @@ def settle(server: Server, credentials: Credentials, device: str) -> None:
 
 
 def revoke(server: Server, credentials: Credentials, device: str) -> bool:
-    """Revoke all tokens of a device, and remove their files; False where there were none."""
+    """Revoke all tokens of a device, and remove their files; False if there were none."""
     found = [*server.tokens(device_description(device)), *server.tokens(next_description(device))]
     for each in found:
         server.delete_token(each.id)
@@ -153,7 +153,7 @@ def revoke(server: Server, credentials: Credentials, device: str) -> bool:
 
 
 def show(server: Server, credentials: Credentials, devices: Iterable[str]) -> list[Shown]:
-    """The state of the tokens of the devices named and of those that InfluxDB knows."""
+    """The state of the tokens of the named devices and of those that InfluxDB knows."""
     stored = {each.description: each for each in server.all_tokens()}
     of_server = {found[1] for each in stored if (found := re.fullmatch(r"SenseTIG: device (\S+) writes", each))}
     return [_shown(server, credentials, stored, device) for device in sorted(of_server | set(devices))]

@@ -1,7 +1,7 @@
 """One simulated device: its readings, the times it sends them, and its faults. Pure: no clock, no network.
 
-A device depends only on its seed, its profile and the times of its steps, however many others there
-are and whatever carries its messages.
+A device depends only on its seed, its profile and the times of its steps, not on the number of devices or on the
+transport.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collectors.sensehat.collector import LineBuilder
 from collectors.sensehat.readings import INVALID, Reading
 from sensetig.simulator.profile import Profile
 
-#: The names of the four values of the two sensors: in a reading, as sensor and field of a line, among the
-#: profile's quantities, and the sensor's range, which bounds a spike.
+#: The names of the four values of the two sensors: in a reading, as sensor and field of a line, and among the
+#: profile's quantities; and the sensor's range, which limits a spike.
 VALUES = (
     ("temperature_humidity", "hts221", "temperature_raw_celsius", 0, -40.0, 120.0),
     ("humidity", "hts221", "humidity_raw_percent", 1, 0.5, 100.0),
@@ -25,10 +25,10 @@ VALUES = (
     ("pressure", "lps25h", "pressure_hpa", 2, 260.0, 1260.0),
 )
 
-#: Kinds of messages that are broken; each follows a good one and carries no point that counts as sent.
+#: Kinds of broken messages; each follows a valid one, and contains no point that counts as sent.
 BROKEN = ("truncated_json", "wrong_type", "too_large")
 
-#: Digits behind the point that a value with a calibration error is given with.
+#: Number of decimals of a value with a calibration error.
 _DIGITS = 6
 
 
@@ -37,10 +37,10 @@ class Message(NamedTuple):
 
     Args:
         device: the sender.
-        kind: ``telemetry``; ``late`` for readings that were held back; ``duplicate`` for one that was sent before; or
-            one of :data:`BROKEN`.
-        metrics: the points; of a broken message those of the reading that it is made from.
-        readings: how many readings the points are of.
+        kind: ``telemetry``; ``late`` for delayed readings; ``duplicate`` for a repeated message; or one of
+            :data:`BROKEN`.
+        metrics: the points; for a broken message those of its original reading.
+        readings: number of readings that the points come from.
     """
 
     device: str
@@ -50,7 +50,7 @@ class Message(NamedTuple):
 
 
 class Status(NamedTuple):
-    """A device that comes or goes."""
+    """A device that connects or disconnects."""
 
     device: str
     online: bool
@@ -63,7 +63,7 @@ class Fault(NamedTuple):
         kind: ``dropout``, ``stuck``, ``spike``, ``out_of_range``, ``late``, ``lost``, ``offline``, ``duplicate`` or one
             of :data:`BROKEN`.
         time_ns: of the sample, by the device's clock.
-        sensor, field: where it befell one value; else empty.
+        sensor, field: if it affected one value; else empty.
     """
 
     device: str
@@ -121,7 +121,7 @@ def character(seed: int, number: int, profile: Profile) -> Character:
 
 
 class _Held(NamedTuple):
-    """A reading that waits to be sent late; until then, or None until the device is online."""
+    """A reading held until a time, or until the device is online if that is None."""
 
     time_ns: int
     metrics: tuple[Metric, ...]
@@ -133,10 +133,10 @@ class Device:
 
     Args:
         number: counted from 1; the name is ``sim-0001``.
-        seed: of the whole simulation; each device has its own from it.
-        profile: what goes wrong.
-        start_ns: the time that the simulation begins at, nanoseconds since 1970.
-        tags: tags of every point besides the device and the sensor.
+        seed: of the whole simulation; each device derives its own from it.
+        profile: its faults.
+        start_ns: the beginning of the simulation, in nanoseconds since 1970.
+        tags: tags of every point in addition to device and sensor.
     """
 
     def __init__(self, number: int, seed: int, profile: Profile, start_ns: int, tags: dict[str, str]) -> None:
@@ -146,7 +146,7 @@ class Device:
         self._profile = profile
         self._start_ns = start_ns
         self._chance = Random(f"{seed}/{number}/faults")
-        # Stuck values must stay: the receiver has to detect them.
+        # Stuck values must remain: the receiver has to detect them.
         self._lines = LineBuilder(self.name, tags, None, None, stale_after=0, on_error=_pass_over)
         self._stuck: dict[str, tuple[int, float]] = {}
         self._offline_until_ns = 0
@@ -155,14 +155,14 @@ class Device:
         self._late: deque[_Held] = deque()
 
     def stamp(self, now_ns: int) -> int:
-        """The device's clock at a time."""
+        """The device's clock at a true time."""
         since_ns = now_ns - self._start_ns
         if since_ns < self.character.unsynchronised_ns:
             return since_ns
         return now_ns + self.character.clock_offset_ns + round(since_ns * self.character.clock_drift_ppm / 1e6)
 
     def step(self, now_ns: int, reading: Reading) -> Step:
-        """Take the readings that are due, and send the messages that are due."""
+        """Take the readings and send the messages that are due."""
         step = Step([], [])
         time_ns = self.stamp(now_ns)
         metrics = self._sense(now_ns, time_ns, reading, step.faults)
@@ -173,7 +173,7 @@ class Device:
         return step
 
     def finish(self) -> Step:
-        """Send messages that were held back, at the end of the simulation."""
+        """Send held messages at the end of the simulation."""
         step = Step([], [])
         if self._offline_until_ns:
             self._return(step)
@@ -181,7 +181,7 @@ class Device:
         self._batches(held, step)
         return step
 
-    # --- sensing ----------------------------------------------------------------------------------
+    # --- readings ---------------------------------------------------------------------------------
 
     def _sense(self, now_ns: int, time_ns: int, reading: Reading, faults: list[Fault]) -> tuple[Metric, ...]:
         profile = self._profile
@@ -189,7 +189,7 @@ class Device:
         expected: list[tuple[str, str]] = []
         for (name, sensor, field, quantity, low, high), error in zip(VALUES, self.character.calibration, strict=True):
             true = getattr(reading, name)
-            if true is None or true != true or true == 0:  # the recording itself has nothing here
+            if true is None or true != true or true == 0:  # the recording itself has no value here
                 continue
             value = true if (error.gain, error.offset) == (1, 0) else round(error.gain * true + error.offset, _DIGITS)
             kind = ""
@@ -225,7 +225,7 @@ class Device:
                 Fault(self.name, "out_of_range", time_ns, *place) for place in expected if place not in emitted
             )
             return metrics
-        # Faults of a sensor whose values are not sent befall nothing.
+        # Faults of a sensor whose values are not sent have no effect.
         faults.clear()
         return metrics
 
@@ -287,12 +287,12 @@ class Device:
                 step.faults.append(Fault(self.name, kind, time_ns))
 
     def _happens(self, probability: float) -> bool:
-        # Nothing is drawn for what never happens: a fault that a profile lacks costs no time.
+        # A fault that is absent from the profile uses no random numbers, and so no time.
         return probability > 0 and self._chance.random() < probability
 
 
 def _spike(value: float, size: float, low: float, high: float, *, up: bool) -> float:
-    """A value that is off by *size*; in the other direction at the end of the sensor's range."""
+    """A value with an error of *size*, negated near the end of the sensor's range."""
     if up and value + size > high:
         up = value - size < low
     elif not up and value - size < low:
@@ -305,5 +305,5 @@ def _pass_over(sentence: str) -> None:
     del sentence
 
 
-#: Gives the reading of a device at a time; None at the end of the source.
+#: Returns the reading of a device at a time; None at the end of the source.
 Source = Callable[[Device, int, int], Reading | None]

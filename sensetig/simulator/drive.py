@@ -1,4 +1,4 @@
-"""Runs the devices when they are due, in real time or as fast as possible, and hands on their messages."""
+"""Runs the devices when they are due, in real time or as fast as possible, and sends their messages."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sensetig.simulator.device import Device, Step
 from sensetig.simulator.send_log import SendLog
 from sensetig.simulator.transports import Deliveries, Transport
 
-#: Readings after which the event loop gets its turn, whatever the transport does.
+#: Number of readings after which the event loop runs, whatever the transport does.
 _TURN = 50
 
 
 class Plan(NamedTuple):
-    """When devices are asked.
+    """The schedule of the devices.
 
     Args:
         start_ns: the first tick, nanoseconds since 1970.
-        interval_ns: from a device's reading to its next.
-        readings: of each device, or None for no end.
-        speed: simulated seconds to a second; 0 for as fast as the transport takes them.
+        interval_ns: time between two readings of a device.
+        readings: of each device, or None for an endless simulation.
+        speed: simulated seconds per second; 0 for as fast as the transport accepts messages.
     """
 
     start_ns: int
@@ -33,7 +33,7 @@ class Plan(NamedTuple):
 
 
 class Readings(Protocol):
-    """Where readings come from."""
+    """A source of readings."""
 
     def reading(self, device: Device, tick: int, now_ns: int) -> Reading | None:
         """The reading of a device at a time; None at the end."""
@@ -41,7 +41,7 @@ class Readings(Protocol):
 
 
 class Slot(NamedTuple):
-    """A device that is due; ``now_ns`` is the true time, whatever the device's own clock shows."""
+    """A device that is due; ``now_ns`` is the true time, whatever the device's own clock."""
 
     tick: int
     now_ns: int
@@ -49,7 +49,7 @@ class Slot(NamedTuple):
 
 
 def slots(plan: Plan, devices: Sequence[Device]) -> Iterator[Slot]:
-    """Which device is due when, in order: each once a tick, spread over it by its phase."""
+    """The due devices in order: each once per tick, spread over it by its phase."""
     ordered = sorted(devices, key=lambda device: device.character.phase)
     tick = 0
     while plan.readings is None or tick < plan.readings:
@@ -59,13 +59,13 @@ def slots(plan: Plan, devices: Sequence[Device]) -> Iterator[Slot]:
 
 
 class Outcome(NamedTuple):
-    """How a simulation ended.
+    """The result of a simulation.
 
     Args:
-        seconds: how long it took.
-        behind_seconds: by how much a reading was later than it was due, at worst; 0 where nothing is paced.
-        interrupted: whether it was stopped before its end.
-        fatal: why it could not go on, or None.
+        seconds: its duration.
+        behind_seconds: maximum delay of a reading; 0 without pacing.
+        interrupted: whether it was stopped early.
+        fatal: the reason why it could not continue, or None.
     """
 
     seconds: float
@@ -78,10 +78,10 @@ class Drive:
     """One simulation.
 
     Args:
-        stop: is set to end it in order.
-        abandon: is set to end it without waiting for answers.
+        stop: set to end it in an orderly way.
+        abandon: set to end it without waiting for acknowledgements.
         timer: monotonic seconds.
-        drain_seconds: how long the last answers may take.
+        drain_seconds: time limit for the last acknowledgements.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Drive:
         self._behind = 0.0
 
     async def run(self) -> Outcome:
-        """Play to the end. Raises SimulatorError where it cannot start."""
+        """Run to the end. Raises SimulatorError if it cannot start."""
         try:
             opening = asyncio.create_task(self._transport.open([device.name for device in self._devices]))
             stopping = asyncio.create_task(self._stop.wait())

@@ -1,4 +1,4 @@
-"""Messages as bytes: line protocol or JSON as the gateway takes both, and the messages that are broken."""
+"""Messages as bytes: line protocol or JSON as the gateway accepts them, and broken messages."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from collectors.core.line_protocol import Metric, encode
 from collectors.messaging.session import topic_level
 from sensetig.simulator.device import Message
 
-#: Ways to spell a good message.
+#: Encodings of a valid message.
 PAYLOADS = ("lines", "json")
 
 
 def telemetry_topic(device: str) -> str:
-    """Where a device's telemetry goes, by MQTT; NATS has the same with dots."""
+    """The MQTT topic of a device's telemetry; the NATS subject is the same with dots."""
     return f"sensetig/{topic_level(device)}/telemetry"
 
 
 def status_topic(device: str) -> str:
-    """Where a device says whether it is online."""
+    """The topic of a device's online status."""
     return f"sensetig/{topic_level(device)}/status"
 
 
 def subject(topic: str) -> str:
-    """The subject of NATS for a topic of MQTT."""
+    """The NATS subject for an MQTT topic."""
     return topic.replace("/", ".")
 
 
 def lines(metrics: Iterable[Metric]) -> str:
-    """Line protocol, a line a point, without a line break at the end."""
+    """Line protocol, one line per point, without a trailing line break."""
     return "\n".join(map(encode, metrics))
 
 
@@ -37,8 +37,8 @@ def payload(message: Message, spelling: str, too_large_bytes: int) -> bytes:
     """The bytes of a message.
 
     Args:
-        spelling: one of :data:`PAYLOADS`, for messages that are not broken; those are always JSON.
-        too_large_bytes: of a message that is too large.
+        spelling: one of :data:`PAYLOADS`, for valid messages; broken ones are always JSON.
+        too_large_bytes: size of a message that is too large.
     """
     if message.kind == "wrong_type":
         metric = message.metrics[0]

@@ -16,7 +16,7 @@ QUANTITIES = ("temperature_celsius", "humidity_percent", "pressure_hpa")
 
 
 class Spread(NamedTuple):
-    """Standard deviations that a device's own calibration error is drawn from: ``measured = gain x true + offset``.
+    """Standard deviations of a device's calibration error: ``measured = gain x true + offset``.
 
     Args:
         offset: in the unit of the quantity.
@@ -28,27 +28,27 @@ class Spread(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """One kind of device. Every probability is for one reading, unless it says otherwise.
+    """One kind of device. Every probability is per reading, unless stated otherwise.
 
     Args:
         name: the file's name without its ending.
         help: one sentence.
-        measurements: those that a device sends.
+        measurements: the measurements that a device sends.
         calibration: of each of :data:`QUANTITIES`; each sensor of each device draws its own.
-        clock_offset_seconds, clock_drift_ppm: standard deviations that a device draws its own clock error from.
-        unsynchronised_probability: of a device, to begin in 1970, as a Pi without a network does.
-        unsynchronised_seconds: until such a device has the time.
-        dropout_probability: of each of the four values of the two sensors, to be missing.
-        stuck_probability, stuck_seconds: of each value, to stay constant for this time.
-        spike_probability: of each value, to be off by ``spike_sizes``, up or down, within the sensor's range.
-        offline_probability, offline_seconds: to lose the network, for 0.5 to 1.5 times this time.
-        offline_lost: share of those times whose readings are lost instead of sent later.
-        offline_readings: readings that a device keeps meanwhile; of more, the oldest are lost.
-        late_probability, late_seconds: to be delayed by this time, with others, while the device is online.
-        batch: readings of one late message at most.
-        duplicate_probability: to be sent twice.
+        clock_offset_seconds, clock_drift_ppm: standard deviations of a device's clock error.
+        unsynchronised_probability: per device, that its clock starts in 1970, as on a Pi without a network.
+        unsynchronised_seconds: time until such a device's clock is synchronised.
+        dropout_probability: for each of the four values of the two sensors, that it is missing.
+        stuck_probability, stuck_seconds: for each value, that it stays constant for this time.
+        spike_probability: for each value, that it is off by ``spike_sizes``, up or down, within the sensor's range.
+        offline_probability, offline_seconds: that the network is lost, for 0.5 to 1.5 times this time.
+        offline_lost: fraction of outages whose readings are lost instead of sent later.
+        offline_readings: maximum number of readings kept during an outage; older ones are lost.
+        late_probability, late_seconds: that readings are delayed by this time while the device is online.
+        batch: maximum number of readings in one late message.
+        duplicate_probability: that a message is sent twice.
         truncated_json_probability, wrong_type_probability, too_large_probability: that a broken message follows.
-        too_large_bytes: of a message that is too large.
+        too_large_bytes: size of a message that is too large.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Profile(NamedTuple):
     too_large_bytes: int = 300_000
 
 
-#: Section, key, the profile's attribute, and the largest value; all begin at 0.
+#: Section, key, the profile's attribute, and the maximum; the minimum is 0.
 _KEYS = (
     ("clock", "offset_seconds", "clock_offset_seconds", 1e9),
     ("clock", "drift_ppm", "clock_drift_ppm", 1e5),
@@ -101,7 +101,7 @@ _KEYS = (
     ("too_large", "probability", "too_large_probability", 1),
     ("too_large", "bytes", "too_large_bytes", 64 * 1024 * 1024),
 )
-#: These are counted, and cannot be none.
+#: Counts, which must be positive.
 _WHOLE = ("offline_readings", "batch", "too_large_bytes")
 
 _FOLDER = files("sensetig.simulator") / "profiles"
@@ -113,10 +113,10 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Profile:
-    """A profile of the package by its name, or a user's by its file, which ends in ``.toml``.
+    """Load a profile of the package by its name, or a user's by its file, which ends in ``.toml``.
 
     Raises:
-        SimulatorError: there is none, or it cannot be used.
+        SimulatorError: it does not exist, or is invalid.
     """
     if not name.endswith(".toml"):
         if name not in names():
@@ -134,7 +134,7 @@ def load(name: str) -> Profile:
 
 
 def read(text: str, where: str) -> Profile:
-    """The profile in a TOML text. Raises SimulatorError, with file and key, for an invalid one."""
+    """Parse a profile in TOML. Raises SimulatorError, with file and key, for an invalid one."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -17,10 +17,10 @@ from sensetig.simulator.device import Device
 from sensetig.simulator.drive import Outcome, Plan
 from sensetig.simulator.send_log import SendLog
 
-#: More devices than this are summed up; each is in the JSON.
+#: Maximum number of devices listed; further ones are summarised. The JSON has all of them.
 SHOWN_DEVICES = 12
 
-#: Reasons that are shown of why messages were not acknowledged.
+#: Maximum number of reasons shown for unacknowledged messages.
 _SHOWN_REASONS = 5
 
 _SLOW_SECONDS = 1.0
@@ -29,10 +29,10 @@ _SLOW_SECONDS = 1.0
 def summary(
     send_log: SendLog, devices: Sequence[Device], plan: Plan, outcome: Outcome, how: Mapping[str, object]
 ) -> dict[str, Any]:
-    """Everything but the faults' identities, as plain values.
+    """The report as plain values, except the individual faults.
 
     Args:
-        how: the options that the simulation ran with, none of them secret.
+        how: the options of the simulation, without secrets.
     """
     return {
         "version": __version__,
@@ -61,7 +61,7 @@ def summary(
 
 
 def save(content: Mapping[str, Any], faults: Iterable[Mapping[str, object]], path: Path) -> None:
-    """Write the report as JSON, whole or not at all, each fault on a separate line. Raises OSError."""
+    """Write the report as JSON, atomically, each fault on a separate line. Raises OSError."""
     with AtomicFile(path, 0o666, durable=False) as file:
         file.write(json.dumps(content, indent=2).removesuffix("\n}").encode())
         file.write(b',\n  "faults": [')

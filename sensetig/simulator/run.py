@@ -1,4 +1,4 @@
-"""A simulation from its options to its report: files, clocks and signals are here, and nowhere else in the package."""
+"""A simulation from its options to its report; the package's only module with files, clocks and signals."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class SimulateOptions(NamedTuple):
 
 
 def plan_of(options: SimulateOptions, now_ns: int) -> Plan:
-    """When devices are asked. Raises SimulatorError where that has no end and needs one, or no date."""
+    """The schedule. Raises SimulatorError if an end or a date is required but missing."""
     interval_ns = round(options.interval * 1e9)
     readings = options.messages
     if options.duration is not None:
@@ -91,10 +91,10 @@ def _source(options: SimulateOptions, say: Callable[[str], None]) -> World | Rec
 
 
 def simulate(options: SimulateOptions) -> bool:
-    """Run it, and show and write its report; whether everything got through. Raises SimulatorError."""
+    """Run the simulation, print and write its report; return whether all messages arrived. Raises SimulatorError."""
     profile = load(options.profile)
     plan = plan_of(options, time.time_ns())
-    # Lines for a pipe are alone on standard output.
+    # Standard output is reserved for the lines.
     people = Console(stderr=options.url == "-", markup=False, highlight=False)
     errors = Console(stderr=True, markup=False, highlight=False)
     said: set[str] = set()
@@ -116,7 +116,7 @@ def simulate(options: SimulateOptions) -> bool:
             raise SimulatorError(f"--site cannot be a tag: {error}") from None
         target = _target(options, profile)
         manifest = stack.enter_context(_written(options.manifest))
-        # Faults may be more than memory should hold, and belong into the report's one document.
+        # Faults may exceed the memory, and belong into the report's document.
         faults = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) if options.report else None
         send_log = SendLog((device.name for device in devices), manifest, faults)
         outcome = asyncio.run(_play(options, target, plan, devices, source, send_log, say))
@@ -142,7 +142,7 @@ def simulate(options: SimulateOptions) -> bool:
 
 @contextmanager
 def _written(path: Path | None) -> Iterator[IO[str] | None]:
-    """A file that is written to as long as this lasts, or None."""
+    """A file that is open for the duration of the context, or None."""
     if path is None:
         yield None
         return
@@ -179,7 +179,7 @@ def _target(options: SimulateOptions, profile: Profile) -> Target:
 
 
 def _transport(target: Target, deliveries: Deliveries) -> Transport:
-    """The way that a URL names; its library is imported only here. Raises SimulatorError."""
+    """The transport for a URL; its library is imported only here. Raises SimulatorError."""
     if target.url == "-":
         from sensetig.simulator.transports.output import Output
 

@@ -9,15 +9,15 @@ from typing import IO, NamedTuple
 
 from sensetig.simulator.device import BROKEN, Fault, Message, Status
 
-#: Messages that did not get through and are kept with their identity; more are only counted.
+#: Maximum number of undelivered messages recorded individually; further ones are only counted.
 _KEPT_UNSENT = 10_000
 
 
 class DeviceStats:
     """Statistics of one device.
 
-    ``points`` and ``fields`` are those of its telemetry and late messages, each once: what should be stored at the
-    other end. Messages are ``telemetry + late + duplicate + broken``.
+    ``points`` and ``fields`` are those of its telemetry and late messages, each counted once: the expected content of
+    the receiver. Messages are ``telemetry + late + duplicate + broken``.
     """
 
     __slots__ = (
@@ -40,7 +40,7 @@ class DeviceStats:
 
     @property
     def messages(self) -> int:
-        """All but those that say whether the device is online."""
+        """All messages except online and offline status."""
         return self.telemetry + self.late + self.duplicate + self.broken
 
     def as_dict(self) -> dict[str, int]:
@@ -49,7 +49,7 @@ class DeviceStats:
 
 
 class Unsent(NamedTuple):
-    """A message that was not acknowledged, and why, as far as that is known."""
+    """An unacknowledged message, and the reason if known."""
 
     device: str
     kind: str
@@ -58,12 +58,12 @@ class Unsent(NamedTuple):
 
 
 class SendLog:
-    """Counts by device and in all.
+    """Counts messages by device and in total.
 
     Args:
         devices: their names.
-        manifest: takes a line for each point that is sent, or None.
-        faults: takes a line for each fault, or None: there may be more of them than memory should hold.
+        manifest: receives a line for each sent point, or None.
+        faults: receives a line for each fault, or None: they may exceed the memory.
     """
 
     def __init__(self, devices: Iterable[str], manifest: IO[str] | None = None, faults: IO[str] | None = None) -> None:
@@ -78,22 +78,22 @@ class SendLog:
 
     @property
     def waiting(self) -> int:
-        """Messages that were sent and not yet acknowledged."""
+        """Number of messages sent but not yet acknowledged."""
         return len(self._waiting)
 
     @property
     def ended(self) -> int:
-        """Messages that were acknowledged or refused."""
+        """Number of messages acknowledged or rejected."""
         return self._tickets - len(self._waiting)
 
     def fault(self, fault: Fault) -> None:
-        """Note what went wrong."""
+        """Record a fault."""
         self._faults[fault.device][fault.kind] += 1
         if self._fault_lines is not None:
             self._fault_lines.write(json.dumps({key: value for key, value in fault._asdict().items() if value}) + "\n")
 
     def sent(self, message: Message | Status) -> int:
-        """Record a message as sent; the ticket for its outcome."""
+        """Record a message as sent; return the ticket for its outcome."""
         stats = self.devices[message.device]
         if isinstance(message, Status):
             stats.statuses += 1
@@ -112,13 +112,13 @@ class SendLog:
         return self._tickets
 
     def acknowledged(self, ticket: int) -> None:
-        """The other end has it. A second answer to one ticket is none."""
+        """Record an acknowledgement. A second one for the same ticket is ignored."""
         message = self._waiting.pop(ticket, None)
         if message is not None and isinstance(message, Message):
             self.devices[message.device].acknowledged += 1
 
     def failed(self, ticket: int, reason: str) -> None:
-        """The other end refused it, or the way there is gone."""
+        """Record a rejection or a lost connection."""
         message = self._waiting.pop(ticket, None)
         if message is None:
             return
@@ -133,7 +133,7 @@ class SendLog:
             self.unsent.append(Unsent(message.device, kind, times, reason))
 
     def abandon(self, reason: str) -> None:
-        """Nothing will be heard any more of what still waits."""
+        """Record that all pending messages will stay unacknowledged."""
         for ticket in list(self._waiting):
             self.failed(ticket, reason)
 
@@ -165,7 +165,7 @@ class SendLog:
 
 
 def fault_entries(file: IO[str]) -> Iterator[dict[str, object]]:
-    """The faults that a send log has written, in their order."""
+    """The faults that a send log has written, in order."""
     file.seek(0)
     for line in file:
         yield json.loads(line)

@@ -1,4 +1,4 @@
-"""Where the readings of simulated devices come from: the Sense HAT collector's simulated world, or a recording."""
+"""Sources of simulated readings: the Sense HAT collector's simulated world, or a recording."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collectors.sensehat.simulated import CONVERSION_NS, RoomState, read_sensors
 from sensetig.simulator import SimulatorError
 from sensetig.simulator.device import Device
 
-#: Seconds between two computed states of a room, which takes far longer than its sensors; between them it changes
-#: evenly, since air warms slowly.
+#: Seconds between two computed states of a room, which is far more expensive than its sensors; in between, states are
+#: interpolated linearly because air warms slowly.
 _KNOT_NS = 10_000_000_000
 
 
 class World:
-    """Each device in a separate room."""
+    """A separate simulated room for each device."""
 
     mark = "simulated"
 
@@ -45,15 +45,15 @@ class World:
 
 
 class Recording:
-    """Every device reads what the recording has, one row a tick, each through its sensors.
+    """Replay a recording on every device, one row per tick, through each device's sensors.
 
     Args:
-        path: a CSV of readings, also compressed.
+        path: a CSV of readings, optionally compressed.
         refuse: called with each row that is skipped.
-        form: how the file is written.
+        form: the file's format.
 
     Raises:
-        SimulatorError: the file is no recording.
+        SimulatorError: the file is not a recording.
     """
 
     mark = "replayed"
@@ -68,7 +68,7 @@ class Recording:
         self._row: Row | None = None
 
     def reading(self, device: Device, tick: int, now_ns: int) -> Reading | None:
-        """The row of a tick; None at the end of the recording. Ticks are asked for in their order."""
+        """The row of a tick; None at the end of the recording. Ticks must be requested in order."""
         del device, now_ns
         while self._tick < tick:
             self._row = next(self._rows, None)

@@ -1,4 +1,4 @@
-"""``python -m tests.bench [NAME ...]``: run the benchmarks beside this file and print what they found."""
+"""``python -m tests.bench [NAME ...]``: run the benchmarks in this folder and print their results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.bench.measure import BenchUnavailable, Result
 
 
 def names() -> list[str]:
-    """Every benchmark: the modules ``bench_<name>`` beside this one."""
+    """Every benchmark: the modules ``bench_<name>`` in this folder."""
     return sorted(path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py"))
 
 
@@ -25,7 +25,7 @@ def figure(value: float) -> str:
 
 
 def row(result: Result) -> tuple[str, str, str, str]:
-    """What stands in the table: name, value, target, verdict."""
+    """A row of the table: name, value, target, verdict."""
     if result.target is None:
         return result.name, f"{figure(result.value)} {result.unit}", "", ""
     bound = "at most" if result.better == "less" else "at least"
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(known)}")
     console = Console()
     if not console.is_terminal:
-        console.width = 120  # a file has no width of its own, and rich takes it for a narrow terminal
+        console.width = 120  # a file has no width, and rich treats it as a narrow terminal
     table = Table("benchmark", "measured", "value", "target", "", header_style="bold")
     failed = False
     for name in chosen:

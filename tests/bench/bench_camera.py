@@ -1,4 +1,4 @@
-"""How well motion is told from what is not, how soon, at what cost, and beside Debian's motion and plain MOG2."""
+"""The motion detector: accuracy, delay and cost, compared with Debian's motion and plain MOG2."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ CLIP = Path(__file__).resolve().parents[3] / "shared" / "data" / "camera" / "ped
 ROUNDS = 7
 #: Frames of the recording that a round takes.
 FRAMES = 400
-#: Frames after which memory may grow no more, and those in which it is watched.
+#: Frames after which memory must not grow, and the number of frames monitored afterwards.
 WARM, WATCHED = 5_000, 100_000
 #: How long the processes run side by side, after as long as they need to start.
 BESIDE_SECONDS, START_SECONDS = 60.0, 8.0
 #: Sizes at which the whole processes are compared.
 SIZES = ((640, 480), (1280, 720))
-#: One event ends, for every detector, when nothing has moved for so long.
+#: Seconds without motion after which an event ends, for every detector.
 GAP_SECONDS = 5.0
 CONSECUTIVE = 3
 #: An event and a visit are the same when they have this share of the time of both in common.
@@ -35,7 +35,7 @@ _SAME_SHARE = 0.5
 
 
 class Found(NamedTuple):
-    """An event: its first and last frame with motion, and the frame with which it was emitted."""
+    """An event: its first and last frame with motion, and the frame that emitted it."""
 
     first: int
     last: int
@@ -70,7 +70,7 @@ class Score(NamedTuple):
 
 
 def run() -> list[Result]:
-    """Every figure; without motion installed, all but those beside it."""
+    """Every figure; without motion installed, all except the comparison."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if not CLIP.is_file():
         raise BenchUnavailable(f"there is no recording {CLIP.name} next to the project")

@@ -1,4 +1,4 @@
-"""What it costs to control the camera over HTTP: memory, and CPU while somebody watches."""
+"""The cost of controlling the camera over HTTP: memory, and CPU with a viewer."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _cpu(pid: int) -> float:
 
 
 def _watched(pid: int, port: int) -> tuple[float, float, float]:
-    """The share of a core that the camera takes while somebody watches, pictures a second, and bytes of one."""
+    """The CPU share of the camera with a viewer, pictures per second, and bytes per picture."""
     stop = threading.Event()
     seen = [0, 0]
 

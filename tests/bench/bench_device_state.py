@@ -1,4 +1,4 @@
-"""Device state: what counting costs a message, and what a flush costs the processor, the card and memory."""
+"""Device state: the cost of counting per message, and of a flush in CPU, writes to the card and memory."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def counting() -> list[Result]:
 
 
 def flushes(title: str, store: Store, size: int) -> list[Result]:
-    """Flushes in which every device has sent six messages, as in a minute at one each 10 s."""
+    """Flushes after six messages from every device, as in a minute at one per 10 s."""
     tracker = _tracker(store)
     handles = [tracker.device(f"pi-{number}") for number in range(size)]
     seconds = []
@@ -112,7 +112,7 @@ def _written() -> int:
     for line in Path("/proc/self/io").read_text().splitlines():
         if line.startswith("write_bytes:"):
             return int(line.split()[1])
-    raise RuntimeError("/proc/self/io does not say what was written")
+    raise RuntimeError("/proc/self/io has no write_bytes")
 
 
 def _fail(sentence: str) -> None:

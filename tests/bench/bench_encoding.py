@@ -21,7 +21,7 @@ _EVENT = 'camera_event,camera=door,kind=motion id="b7f3",duration_seconds=2.5,fr
 
 
 def _trivial(metric: Metric) -> str:
-    """What a script would write: no check of a value, no escape, and the names known in advance."""
+    """A minimal script's encoding: no validation, no escapes, and names known in advance."""
     temperature, humidity, pressure = metric.fields.values()
     return (
         f"environment,device=pi,sensor=hts221 temperature_celsius={temperature!r},"

@@ -1,4 +1,4 @@
-"""How long a reading takes to an open panel, live and through InfluxDB; what a Grafana that is away costs Telegraf."""
+"""The delay of a reading in an open panel, live and through InfluxDB; the cost of a missing Grafana for Telegraf."""
 
 from __future__ import annotations
 

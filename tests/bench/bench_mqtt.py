@@ -1,4 +1,4 @@
-"""MQTT: messages that the gateway reads on one core, and what the agent needs to publish lines at a real broker."""
+"""MQTT: the gateway's message rate on one core, and the agent's cost of publishing lines to a real broker."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What ``sensehat --execd`` needs beyond what it cannot do without: the library, or bare Python and the runner.
+"""The cost of ``sensehat --execd`` beyond its minimum: the library, or bare Python and the runner.
 
-The processes that are compared run at the same time and hold what they share by equal parts, so that the
-difference of their proportional memory is what the collector adds.
+The compared processes run at the same time and share their common pages equally, so that the difference of their
+proportional memory is due to the collector.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MEGABYTE = 1_000_000
 ROUNDS = 7
 BATCHES = 50
 
-#: Imports what it is told, then says so and waits for the end of its input.
+#: Performs the given imports, reports it, and waits for the end of its input.
 HOLD = "import sys; {imports}; print(flush=True); sys.stdin.read()"
 
 RUNNER = "import collectors.__main__, collectors.core.line_protocol, collectors.core.schema, collectors.core.settings"

@@ -28,7 +28,7 @@ DEVICES, READINGS = 200, 30
 
 
 def run() -> list[Result]:
-    """All figures: seconds of this process's own CPU, with the servers' beside it."""
+    """All figures: CPU seconds of this process, and of the servers."""
     with tempfile.TemporaryDirectory(prefix="simulate-") as name, open(os.devnull, "wb") as nowhere:
         folder = Path(name)
         results = [

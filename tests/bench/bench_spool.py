@@ -1,4 +1,4 @@
-"""The spool: lines in and out, what an event costs the disk beside SQLite, and what waiting costs."""
+"""The spool: lines in and out, disk writes per event compared with SQLite, and the cost of waiting."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def throughput(folder: str) -> list[Result]:
 
 
 def disk(folder: str) -> list[Result]:
-    """What an event of 12 KB, put on the disk by itself, writes; the same in a table of SQLite beside it."""
+    """Bytes written to disk for a single event of 12 KB, compared with a table in SQLite."""
     writer = opened(os.path.join(folder, "events"))
     spool = _written(lambda: writer.append(EVENT))
     writer.close()
@@ -107,7 +107,7 @@ def disk(folder: str) -> list[Result]:
 
 
 def start(folder: str) -> list[Result]:
-    """The collector on an empty spool beside bare Python."""
+    """The collector on an empty spool, compared with bare Python."""
     path = os.path.join(folder, "empty")
     opened(path).close()
     child_cpu(python("-m", "collectors", "spool", path))
@@ -128,7 +128,7 @@ def start(folder: str) -> list[Result]:
 
 
 def idle(folder: str) -> list[Result]:
-    """What a collector costs that waits for lines."""
+    """The cost of a collector that waits for lines."""
     path = os.path.join(folder, "idle")
     opened(path).close()
     with Execd("spool", path) as collector:

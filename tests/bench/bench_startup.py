@@ -1,4 +1,4 @@
-"""What a collector costs to start: one-shot runs against importing the library that they cannot do without."""
+"""The start-up cost of a collector: one-shot runs compared with importing its required library."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROUNDS = 15
 
 
 def run() -> list[Result]:
-    """A one-shot ``system`` against ``import psutil``, and bare Python beside them.
+    """A one-shot ``system`` compared with ``import psutil`` and with bare Python.
 
     Where the system keeps a record of who is logged in, the collector imports psutil to read it.
     """
@@ -34,7 +34,7 @@ def measure(without_users: dict[str, str], with_users: dict[str, str]) -> list[R
     def collector(env: dict[str, str]) -> float:
         return child_cpu(python("-m", "collectors", "system"), env=env)
 
-    collector(with_users)  # compiles what has not been compiled yet
+    collector(with_users)  # compiles modules that have not been compiled yet
     pair = paired(lambda: collector(without_users), library, ROUNDS)
     users = paired(lambda: collector(with_users), library, ROUNDS)
     started = paired(bare, library, ROUNDS)

@@ -1,4 +1,4 @@
-"""What the collector ``system`` costs, against Telegraf's own inputs for the same measurements."""
+"""The cost of the collector ``system``, compared with Telegraf's own inputs for the same measurements."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WARM_SECONDS = 5
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Both gather each second, and throw away what they have: only gathering is compared.
+#: Both gather every second and discard the metrics: only gathering is compared.
 _AGENT = """
 [agent]
   interval = "1s"

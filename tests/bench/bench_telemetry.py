@@ -33,7 +33,7 @@ LINES = 400_000
 CHUNK = 64 * 1024
 ROUNDS = 3
 
-#: What the field's own pass-through does: read each line into a metric, and write it again.
+#: A minimal pass-through: parses each line into a metric, and encodes it again.
 _BARE = """
 import sys
 from collectors.core.line_protocol_parser import decode
@@ -130,7 +130,7 @@ def _chunks(lines: Iterator[str]) -> Iterator[bytes]:
 
 
 def piped(folder: str) -> list[Result]:
-    """Lines a second on the wall through Telegraf and this processor, beside a bare one, and beside `cat`."""
+    """Lines per second (wall time) through Telegraf and this processor, a minimal one, and `cat`."""
     engine = locate("telegraf")
     if engine is None:
         raise BenchUnavailable("there is no Telegraf: run `make engines` first")
@@ -172,7 +172,7 @@ def piped(folder: str) -> list[Result]:
 def _check(telegraf: Path, folder: str, name: str, command: list[str]) -> None:
     """That a way carries lines at all: of one that ends at once, Telegraf drops them, and quickly.
 
-    When a process ends, Telegraf drops what is still in its pipe; telemetry waits for that, and the others do not.
+    When a process ends, Telegraf drops unread data in its pipe; telemetry waits for that, and the others do not.
     """
     source, out = Path(folder, "some.influx"), Path(folder, "out.influx")
     lines = list(lines_of(10, 250))
@@ -210,7 +210,7 @@ def _carry(
 
 
 def memory(folder: str) -> list[Result]:
-    """The process after a reading of each of so many devices, and again after nine more."""
+    """Memory of the process after a reading of each of *devices* devices, and after nine more."""
     results = []
     for devices in (1, 10_000):
         calibrations = calibrate(folder, devices)
@@ -249,7 +249,7 @@ def latency(folder: str) -> list[Result]:
 
 
 def flushing(folder: str) -> list[Result]:
-    """The slowest line while 10,000 devices are written into the store, each line a chunk of its own."""
+    """The slowest line while 10,000 devices are written to the store, with each line in a separate chunk."""
     results = []
     with tempfile.TemporaryDirectory(dir=folder) as place:
         engine = locate("nats-server")
@@ -277,7 +277,7 @@ def flushing(folder: str) -> list[Result]:
 
 def _slowest(folder: str, store: str) -> float:
     lines = list(lines_of(10_000, 1))
-    # So many messages in memory are written at once, whatever the clock says.
+    # This number of messages in memory triggers a write, whatever the clock.
     more = {"SENSETIG_TELEMETRY_STATE_PENDING": str(len(lines)), "SENSETIG_TELEMETRY_STATE_SECONDS": "3600"}
     slowest = 0.0
     with _started(folder, calibrate(folder, 1), "flush", store, **more) as process:
@@ -314,7 +314,7 @@ def _started(
 
 
 def _through(process: subprocess.Popen[bytes], lines: Sequence[str]) -> None:
-    """Give the lines a few at a time, and read what comes out of them."""
+    """Send the lines in small groups, and read the results."""
     assert process.stdin is not None
     assert process.stdout is not None
     for start in range(0, len(lines), 100):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collectors.vision.engines.people import PeopleEngine
 
 CLIP = Path(__file__).resolve().parents[3] / "shared" / "data" / "camera" / "pedestrians.avi"
-#: Every so many frames of the clip, in each of which there are people.
+#: Distance between the frames taken from the clip; each shows people.
 STEP = 8
 GROWTH_PICTURES = 60
 
@@ -25,7 +25,7 @@ def run() -> list[Result]:
     """Figures of the engine `people` on pictures of 480x360 with people, and on the same place without."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if not CLIP.is_file():
-        raise BenchUnavailable(f"there is no recording {CLIP.name} beside the project")
+        raise BenchUnavailable(f"there is no recording {CLIP.name} next to the project")
     import cv2
 
     if not hasattr(cv2, "HOGDescriptor"):
@@ -55,7 +55,7 @@ def run() -> list[Result]:
 
 
 def _pictures() -> tuple[list[bytes], list[bytes]]:
-    """Frames of the clip; and what stands behind all people, darker and lighter, mirrored, shifted, with noise."""
+    """Frames of the clip; and the background without people, darker and lighter, mirrored, shifted, with noise."""
     import cv2
     import numpy as np
 

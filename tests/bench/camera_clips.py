@@ -19,12 +19,12 @@ from collectors.camera.pixels import Image, shift_image
 RATE = 10
 SECONDS = 90
 QUALITY = 95
-#: Share of the picture from which on somebody is there to be seen; the detectors' least area by default.
+#: Minimum visible share of the picture that a person covers; the detectors' default minimum area.
 LEAST_PERCENT = 0.5
 
 
 class Visit(NamedTuple):
-    """Frames in which somebody is in the picture; ``large`` is the first with the least area."""
+    """Frames with a person in the picture; ``large`` is the first with the minimum area."""
 
     first: int
     last: int
@@ -32,7 +32,7 @@ class Visit(NamedTuple):
 
 
 class Clip(NamedTuple):
-    """A file, its size, and when there is somebody in it."""
+    """A file, its size, and the visits of persons in it."""
 
     name: str
     path: Path
@@ -205,7 +205,7 @@ def _paste(picture: Image | None, canvas: Image | None, person: Person, walk: Pa
 
 
 def _visits(shares: list[float]) -> list[Visit]:
-    """Runs of frames with somebody in the picture, given what share of it they fill."""
+    """Runs of frames with a person in the picture, from the share of each frame that the person covers."""
     visits = []
     first = None
     for number, share in enumerate([*shares, 0.0]):
@@ -283,7 +283,7 @@ def _shaken(picture: Image, number: int, generator: np.random.Generator) -> Imag
 
 
 def _lit_late(picture: Image, number: int, generator: np.random.Generator) -> Image:
-    """The light goes on half a second before somebody comes; it goes off and on once more later."""
+    """The light goes on half a second before a person enters, and later off and on again."""
     del generator
     dark = number < 300 or 500 <= number < 645
     return np.asarray(cv2.convertScaleAbs(picture, alpha=0.18 if dark else 1.0), np.uint8)

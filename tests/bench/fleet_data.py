@@ -1,13 +1,13 @@
-"""An InfluxDB with what a fleet writes: made once, kept in the cache by its version.
+"""An InfluxDB with the data of a fleet: generated once, and cached by its version.
 
-Of one device: every numeric field that a collector or one of Telegraf's own inputs declares, every 10 s over 30 days in
-``raw``, and the summaries of a year in ``hourly``; it is a hub, and tells of its InfluxDB's shards each minute. Of more
-devices: the same for the first, but the last 24 hours in ``raw``; for each of the others the measurements that are
-looked at across devices (:data:`ACROSS`), 24 hours in ``raw`` and a year in ``hourly``; and for all 30 days of the
-humidity sensor (:data:`LONG`) in ``raw``.
+Of one device: every field that a dashboard reads and every numeric field that a collector or one of Telegraf's own
+inputs declares, every 10 s over 30 days in ``raw``, and the summaries of a year in ``hourly``. It is a hub, with
+figures of InfluxDB's shards each minute and the verdict on each device twice a minute. Of more devices: a copy of that,
+and for each of the others the measurements that are read across devices (:data:`ACROSS`), 24 hours in ``raw`` and a
+year in ``hourly``.
 
-Values are waves, since only their number and kind matter here; time ends at :data:`END`, so that what is measured is
-the same on every day.
+Values are waves, because only their number and kind matter here; time ends at :data:`END`, so that the figures do not
+depend on the date.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from sensetig import bundle
 from sensetig.declarations import declared
 from sensetig.demo.testbed import influxdb, ports, processes
 from sensetig.engines import cache, locate
+from sensetig.fleet.health import DEVICE_HEALTH
 from sensetig.influxdb.prepare import setup
 from tests.bench.measure import BenchUnavailable
 
@@ -44,10 +45,10 @@ END = 1_767_225_600
 HOUR, DAY = 3600, 86400
 STEP = 10
 
-#: Part of the cache's key: raise it when what is generated changes, or when a dashboard reads a new measurement.
+#: Part of the cache's key: increase it when the generated data changes, or when a dashboard reads a new measurement.
 VERSION = 3
 
-#: The measurements of which every device has a year in ``hourly``.
+#: The measurements that every device has.
 ACROSS = (
     "environment",
     "cpu",
@@ -59,10 +60,8 @@ ACROSS = (
     "device_state",
     "telemetry_rejected",
     "collector",
+    DEVICE_HEALTH.name,
 )
-
-#: The tag's value and the fields of ``environment`` of which every device has 30 days in ``raw``.
-LONG = ("hts221", ("temperature_raw_celsius", "humidity_raw_percent", "dew_point_celsius"))
 
 #: The tags' values that queries ask for; a tag that is not named here has its own name for a value.
 _TAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -80,25 +79,47 @@ _TAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "systemd_units": {"name": ("telegraf.service", "influxdb.service", "grafana-server.service", "mosquitto.service")},
     # A hub's buckets after five years: some 46 shards each.
     "influxdb": {"bucket": ("b000", "b001"), "id": tuple(str(each) for each in range(1, 47))},
+    "top_process": {"by": ("cpu", "memory"), "rank": ("1", "2", "3", "4", "5")},
     "telemetry_rejected": {"reason": ("out_of_range",), "measurement": ("environment",), "field": ("pressure_hpa",)},
 }
 
-#: What comes only now and then, and how many steps lie between two points.
-_SELDOM = {"camera_event": 180, "camera_detection": 180, "telemetry_rejected": 360, "joystick": 360, "influxdb": 6}
+#: Measurements that are written less often, and the steps between two of their points.
+_SELDOM = {
+    "camera_event": 180,
+    "camera_detection": 180,
+    "telemetry_rejected": 360,
+    "joystick": 360,
+    "influxdb": 6,
+    "machine": 360,
+    "top_process": 6,
+    DEVICE_HEALTH.name: 3,
+}
 
-#: The texts that dashboards look at; all others are left out.
+#: The texts that dashboards read; all others are left out.
 _TEXTS = {
     ("device_state", "status"): "online",
     ("device_state", "bundle_version"): "0.2.0",
     ("device_state", "firmware"): "2025-05-08",
     ("device_status", "status"): "online",
+    ("camera_event", "event_id"): "20251231T235500-4f1c",
+    ("camera_event", "thumbnail"): "data:image/jpeg;base64,/9j/" + "A" * 8000,
+    ("camera_detection", "event_id"): "20251231T235500-4f1c",
+    ("machine", "model"): "Raspberry Pi 4 Model B Rev 1.4",
+    ("machine", "operating_system"): "Debian GNU/Linux 12 (bookworm)",
+    ("machine", "kernel"): "6.12.25+rpt-rpi-v8",
+    ("machine", "address"): "192.168.178.40",
+    ("machine", "bundle_version"): "0.2.0",
+    ("top_process", "name"): "telegraf",
+    (DEVICE_HEALTH.name, "verdict"): "✖ pi: 1 thing to act on and 1 to check: under-voltage, hot 82 °C",
+    (DEVICE_HEALTH.name, "status"): "online",
+    (DEVICE_HEALTH.name, "reasons"): "under-voltage, hot 82 °C",
 }
 
-#: What stands for the seconds since the device's start, which for nobody begin anew.
+#: Placeholder of the seconds since the device's start; no device ever restarts.
 _SINCE_START = "@"
 _STARTED = END - 400 * DAY
 
-#: So many different lines has a series; then they come again.
+#: Number of different lines of a series; then they repeat.
 _VARIANTS = 360
 
 _BATCH = 5000
@@ -119,25 +140,18 @@ class Database(NamedTuple):
 class _Series(NamedTuple):
     prefix: str
     points: tuple[str, ...]
-    long: tuple[str, ...]
     hours: tuple[str, ...]
     seldom: int
-    measurement: Measurement
     first: bool
 
 
 @contextmanager
 def running(devices: int) -> Iterator[Database]:
-    """InfluxDB with the data of so many devices, generated where the cache has none. Raises BenchUnavailable."""
+    """InfluxDB with the data of that number of devices, generated where the cache has none. Raises BenchUnavailable."""
     engine = locate("influxd")
     if engine is None:
         raise BenchUnavailable("influxd is not there: run `make engines` first")
-    folder = cache.top(os.environ) / "bench" / f"fleet-{devices}-{VERSION}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "made.json").is_file():
-            shutil.rmtree(folder, ignore_errors=True)
-            _make(engine.path, folder, devices)
+    with _generated(engine.path, devices) as folder:
         identity, url = influxdb.start(engine.path, folder / "data", ports.any_free(), folder / "influxd.log")
         try:
             made = json.loads((folder / "made.json").read_text(encoding="utf-8"))
@@ -149,14 +163,32 @@ def running(devices: int) -> Iterator[Database]:
             processes.stop([identity])
 
 
+@contextmanager
+def _generated(influxd: Path, devices: int) -> Iterator[Path]:
+    """The folder with the data, which no other process uses meanwhile."""
+    folder = cache.top(os.environ) / "bench" / f"fleet-{devices}-{VERSION}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "made.json").is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            if devices == 1:
+                _make(influxd, folder, range(1), 0)
+            else:
+                with _generated(influxd, 1) as first:
+                    shutil.copytree(first, folder, ignore=shutil.ignore_patterns("made.json"))
+                    lines = json.loads((first / "made.json").read_text(encoding="utf-8"))["lines"]
+                _make(influxd, folder, range(1, devices), lines)
+        yield folder
+
+
 def device(number: int) -> str:
     """The name of a device."""
     return f"pi-{number:03}"
 
 
 def _measurements() -> list[Measurement]:
-    """What a device writes; a measurement whose fields belong to different tags comes in parts."""
-    found = [each.measurement for each in declared().values()]
+    """A device's measurements; a measurement whose fields belong to different tags is split."""
+    found = [*(each.measurement for each in declared().values()), DEVICE_HEALTH]
     native = (*telegraf.MEASUREMENTS, *kernel.MEASUREMENTS, *services.MEASUREMENTS, *_of_influxdb())
     kept = []
     for each in (*found, *native):
@@ -182,11 +214,11 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
-def _make(influxd: Path, folder: Path, devices: int) -> None:
+def _make(influxd: Path, folder: Path, devices: range, before: int) -> None:
     began = time.monotonic()
     definitions = folder / "definitions"
-    definitions.mkdir(parents=True)
-    # The shipped buckets with their shards, but nothing expires: the data's time stands still.
+    definitions.mkdir(parents=True, exist_ok=True)
+    # The shipped buckets with their shard groups, but without expiry: the data ends at a fixed time.
     (definitions / "buckets.toml").write_text(
         '[raw]\ndescription = "points"\nretention_days = 36500\nshard_group_days = 1\n\n'
         '[hourly]\ndescription = "hours"\nretention_days = 36500\nshard_group_days = 30\n',
@@ -203,16 +235,16 @@ def _make(influxd: Path, folder: Path, devices: int) -> None:
             definitions=definitions,
             say=lambda _: None,
         )
-        lines = _fill(url, outcome.tokens.operator, devices)
+        lines = before + _fill(url, outcome.tokens.operator, devices)
     finally:
         processes.stop([identity])
     took = time.monotonic() - began
-    print(f"{lines:,} lines of {devices} devices in {took:.0f} s", file=sys.stderr)
+    print(f"{lines:,} lines of {devices.stop} devices after {took:.0f} s", file=sys.stderr)
     (folder / "made.json").write_text(json.dumps({"lines": lines, "seconds": round(took)}), encoding="utf-8")
 
 
-def _fill(url: str, token: str, devices: int) -> int:
-    series = [each for number in range(devices) for each in _series(number)]
+def _fill(url: str, token: str, devices: Iterable[int]) -> int:
+    series = [each for number in devices for each in _series(number)]
     sent = 0
     # A busy machine makes InfluxDB give up a write after ten seconds; the same points again are the same points.
     again = urllib3.Retry(total=8, backoff_factor=1, status_forcelist=(500, 503), allowed_methods=None)
@@ -230,7 +262,7 @@ def _fill(url: str, token: str, devices: int) -> int:
 
     with ThreadPoolExecutor(2) as senders:
         running_writes = []
-        for bucket, lines in (("raw", _points(series, devices)), ("hourly", _hours(series))):
+        for bucket, lines in (("raw", _points(series)), ("hourly", _hours(series))):
             for batch in _batches(lines):
                 running_writes.append(senders.submit(send, bucket, "\n".join(batch)))
                 sent += len(batch)
@@ -252,26 +284,21 @@ def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _points(series: list[_Series], devices: int) -> Iterator[str]:
+def _points(series: list[_Series]) -> Iterator[str]:
     for day in range(-30, 0):
         begin = END + day * DAY
         for each in series:
-            if day == -1 or devices == 1:
-                points = each.points if each.first or each.measurement.name in ACROSS else ()
-            else:
-                points = each.long
-            if not points:
+            if day < -1 and not each.first:
                 continue
-            step = STEP * each.seldom
-            for number, at in enumerate(range(begin, begin + DAY, step)):
-                told = points[number % _VARIANTS].replace(_SINCE_START, str(at - _STARTED))
-                yield f"{each.prefix} {told} {at}"
+            for number, at in enumerate(range(begin, begin + DAY, STEP * each.seldom)):
+                fields = each.points[number % _VARIANTS].replace(_SINCE_START, str(at - _STARTED))
+                yield f"{each.prefix} {fields} {at}"
 
 
 def _hours(series: list[_Series]) -> Iterator[str]:
     for begin in range(END - 365 * DAY, END, 30 * DAY):
         for each in series:
-            if not each.hours[0] or not (each.first or each.measurement.name in ACROSS):
+            if not each.hours[0]:
                 continue
             for number, at in enumerate(range(begin, min(begin + 30 * DAY, END), HOUR)):
                 yield f"{each.prefix} {each.hours[number % _VARIANTS]} {at}"
@@ -281,22 +308,23 @@ def _series(number: int) -> list[_Series]:
     name = device(number)
     made = []
     for measurement in _measurements():
+        if number and measurement.name not in ACROSS:
+            continue
         wanted = _TAGS.get(measurement.name, {})
         keys = [tag.name for tag in measurement.tags if not tag.optional or tag.name in wanted]
         seldom = _SELDOM.get(measurement.name, 1)
         for values in product(*(wanted.get(key, (name if key == "device" else key,)) for key in keys)):
-            tags = {"host": name, "site": "home", **dict(zip(keys, values, strict=True))}
+            # The hub writes the verdict on each device.
+            host = device(0) if measurement.name == DEVICE_HEALTH.name else name
+            tags = {"host": host, "site": "home", **dict(zip(keys, values, strict=True))}
             prefix = ",".join((measurement.name, *(f"{key}={value}" for key, value in sorted(tags.items()))))
             fields = measurement.fields
-            kept = [field for field in fields if field.name in LONG[1]] if LONG[0] in values else []
             made.append(
                 _Series(
                     prefix,
                     tuple(_point(measurement, fields, each, number) for each in range(_VARIANTS)),
-                    tuple(_point(measurement, kept, each, number) for each in range(_VARIANTS)) if kept else (),
                     tuple(_hour(fields, each, number, 360 // seldom) for each in range(_VARIANTS)),
                     seldom,
-                    measurement,
                     number == 0,
                 )
             )

@@ -1,4 +1,4 @@
-"""What the benchmarks measure with: CPU of children, memory of processes, and pairs run alternately.
+"""Measuring helpers for the benchmarks: CPU of children, memory of processes, and pairs run alternately.
 
 CPU time, unlike the time on the wall, hardly changes when the machine is busy; where it still does, a pair
 run alternately meets the same machine twice, and the median of the ratios forgets the odd bad run.
@@ -23,10 +23,10 @@ class Result(NamedTuple):
     """One figure of the table.
 
     Args:
-        name: what was measured, in words.
+        name: description of the figure.
         value: the figure.
         unit: its unit, such as ``ms``, ``MB``, ``%`` or ``x`` for a ratio.
-        target: what it should be, or None for a figure that is there to be known.
+        target: the target value, or None for a figure without a target.
         better: ``less`` when the target is the most it may be, ``more`` when it is the least.
     """
 
@@ -53,7 +53,7 @@ class Pair(NamedTuple):
 
 
 class BenchUnavailable(Exception):
-    """A benchmark cannot run here; the message says in one sentence what is missing."""
+    """A benchmark cannot run here; the message is one sentence about the missing part."""
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -105,7 +105,7 @@ def reap(process: subprocess.Popen[Any]) -> float:
 def paired(first: Callable[[], float], second: Callable[[], float], rounds: int) -> Pair:
     """Measure two things alternately, which goes first changing from round to round.
 
-    The ratio is first to second. Whoever needs warm files and compiled modules runs each once before.
+    The ratio is first to second. To measure with warm files and compiled modules, run each once before.
     """
     ones: list[float] = []
     others: list[float] = []

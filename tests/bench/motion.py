@@ -1,10 +1,10 @@
-"""Debian's motion, run on files beside our own detector: with its defaults, at the pace of the file.
+"""Debian's motion on files, for comparison with our own detector: with its defaults, at the pace of the file.
 
-Nothing listens; everything that it writes goes into a folder of the bench. What it takes for motion is read off
-the pictures that it saves: each is one frame of the file, found again by comparing.
+It listens on no port, and writes only to a folder of the bench. Its detections are read from the pictures that it
+saves: each is one frame of the file, found by comparison.
 
 Motion takes the newest frame when it is ready for one, so a machine that is too slow makes it lose frames, which would
-count against it. Beside each group of files, one more motion plays a film of numbers and saves every frame; where a
+count against it. With each group of files, one more motion plays a film of numbers and saves every frame; where a
 number is missing, a frame was lost.
 """
 
@@ -129,7 +129,7 @@ def motion_frames(clips: list[Clip], seconds: float, folder: Path) -> MotionFram
                 running.append(Motion(clip.path, clip.width, clip.height, place, pictures=True))
             place = folder / f"motion-numbers-{begin}"
             running.append(Motion(numbers, *_NUMBERS_SIZE, place, pictures=True, every=True))
-            # What it plays twice is found as the same frames.
+            # Frames that it plays twice are recognised as the same.
             time.sleep(seconds + 3.0)
         finally:
             for each in running:
@@ -174,5 +174,5 @@ def _frames(clip: Clip, folder: Path) -> list[int]:
 
 
 def _small(picture: np.ndarray) -> np.ndarray:
-    """Every fifth pixel: each frame has noise of its own, which tells it from the next."""
+    """Every fifth pixel: sufficient, because the noise distinguishes each frame from the next."""
     return picture[::5, ::5, 1].astype(np.int16).ravel()

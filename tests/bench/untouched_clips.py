@@ -3,7 +3,7 @@
 Walkers with joints, animals and vehicles in front of fractal textures, seen through a modelled camera: vignetting,
 gamma, noise that grows with the light, automatic exposure, shake, zoom, rotation, and H.264 at a low bit rate.
 
-The detector is never tuned on this set: its figures are an estimate for scenes that nobody has looked at. A change
+The detector is never tuned on this set: its figures are an estimate for unknown scenes. A change
 that improves a figure here has to be justified by other clips.
 """
 
@@ -39,7 +39,7 @@ class Actor(NamedTuple):
         height: in pixels, at the start and at the end of the crossing.
         leftwards: whether it comes from the right.
         contrast: how much its colours differ from a middle grey; 1 is a lot.
-        pause: share of the crossing during which it stands and shifts its weight.
+        pause: fraction of the crossing during which it stops and shifts its weight.
     """
 
     kind: str = "walker"
@@ -61,7 +61,7 @@ class Shot(NamedTuple):
         lamp: brightness of a lamp, which lights a part of the scene, over time.
         noise: standard deviation of the noise of a middle grey, in grey levels.
         overlay: draws into the finished image, as a camera does with a clock, or a damaged stream.
-        view: matrix by which the camera's view is displaced at a time.
+        view: the transformation matrix of the camera's view at a time.
         weather: number of streaks of rain, and of flakes of snow, in one image.
         exposure: time constant of automatic exposure in seconds; 0 switches it off.
         quality: constant rate factor of the encoder.

@@ -166,6 +166,7 @@ _KEPT_TAGS = ("type", "name", "bucket", "id", "measurement", "field")
 #: Values of a machine that is well. Every other number is in the middle of what it may be; it moves a little around
 #: that. A text is a word, and a flag is false.
 _VALUES: Mapping[str, FieldValue] = {
+    "camera_event.clip_path": "2026/11/21/20261121T080005.000000Z-front-door.mp4",
     "camera.frames": 100,
     "camera.frames_per_second": 10.0,
     "camera.detection": True,
@@ -338,7 +339,7 @@ _FAILURES = ("dropped", "refused", "rejected", "damaged", "missing", "failed", "
 #: Measurements that are written now and then: steps between two points.
 _SELDOM = {"camera_event": 18, "camera_detection": 18, "joystick": 30, "telemetry_rejected": 60}
 
-_PICTURE = THUMBNAIL_PREFIX + b64encode((CASES / "vision" / "onnx" / "hall" / "1.jpg").read_bytes()).decode()
+PICTURE = THUMBNAIL_PREFIX + b64encode((CASES / "vision" / "onnx" / "hall" / "1.jpg").read_bytes()).decode()
 
 
 def lines(kind: Kind, begin: float, end: float) -> Iterator[str]:
@@ -413,7 +414,7 @@ def _number_or_text(kind: Kind, name: str, field: Field, at: int, place: int) ->
         return (at - _SINCE) * _GROWS[name] + place
     given = dict(kind.values).get(name, _VALUES.get(name))
     if name == "camera_event.thumbnail":
-        return _PICTURE
+        return PICTURE
     if field.kind is str:
         return "none" if given is None else given
     if field.kind is bool:

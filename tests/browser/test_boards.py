@@ -53,9 +53,7 @@ def of_device(panel: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("kind", kinds.KINDS)
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("name", COMMITTED)
-def test_a_page_is_whole_and_says_only_what_is_so(
-    name: str, theme: str, kind: str, view: View, pictures: Path | None
-) -> None:
+def test_a_page_is_complete_and_correct(name: str, theme: str, kind: str, view: View, pictures: Path | None) -> None:
     dashboard, device = COMMITTED[name], kinds.KINDS[kind]
     panels = {panel["id"]: panel for panel in dashboards.panels(dashboard)}
     # The longest interval: Grafana takes an empty or unknown one for the dashboard's or the shortest.

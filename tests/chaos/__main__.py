@@ -1,4 +1,4 @@
-"""``python -m tests.chaos [--draws N] [--seed S]``: run draws on the real engines, and print what they have shown."""
+"""``python -m tests.chaos [--draws N] [--seed S]``: run draws on the real engines, and print their findings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.chaos.run import Outcome, run
 
 
 def programs(folder: Path) -> Programs:
-    """The engines. Raises SystemExit where one is not there."""
+    """The engines. Raises SystemExit if one is not there."""
     engines = {name: locate(name) for name in ("telegraf", "influxd")}
     telegraf, influxd = engines["telegraf"], engines["influxd"]
     if telegraf is None or influxd is None:

@@ -1,4 +1,4 @@
-"""The account of one source: what it sent, what InfluxDB has, and the difference."""
+"""The account of one source: the samples sent, the samples in InfluxDB, and the difference."""
 
 from __future__ import annotations
 

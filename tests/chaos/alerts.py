@@ -25,11 +25,11 @@ _PREFIX = "sensetig-"
 
 
 class Facts(NamedTuple):
-    """What a draw has counted.
+    """The counts of a draw.
 
     Args:
-        draw: with its faults.
-        refused: points that InfluxDB refused.
+        draw: the draw with its faults.
+        refused: points that InfluxDB rejected.
         damaged: points that the outbox counted as damaged.
         missing: files that the outbox counted as missing.
         dropped: lines that the spool counted as dropped.

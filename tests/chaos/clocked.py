@@ -1,8 +1,8 @@
-"""``python -m tests.chaos.clocked FILE MODULE [ARGUMENT …]``: run a module on a machine whose clock is off.
+"""``python -m tests.chaos.clocked FILE MODULE [ARGUMENT …]``: run a module on a machine with a wrong clock.
 
-FILE holds the seconds by which the wall clock is off, and the word ``unsynchronised`` where the kernel shall say so.
-The machine has booted when FILE.boot was made. Only what Python's ``time`` returns changes, which is what the project's
-own programs read.
+FILE holds the offset of the wall clock in seconds, and the word ``unsynchronised`` if the kernel should report that
+state. FILE.boot records the time of boot. Only Python's ``time`` is affected, the only clock that the project's
+programs read.
 """
 
 from __future__ import annotations

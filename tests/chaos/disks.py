@@ -1,8 +1,8 @@
 """A machine's disk as an ext4 image in a file, which can be full and can lose its power.
 
 Power cut: all processes of the machine are stopped, the image is copied below the mounted file system, and the copy
-takes its place. It has what had reached the disk; what was only in the page cache is gone, and the journal is replayed
-by the next mount. A write cache in the drive and torn sectors are not simulated.
+replaces it. The copy contains the data that had reached the disk; the page cache is lost, and the next mount replays
+the journal. A write cache in the drive and torn sectors are not simulated.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class NoImages(Exception):
 
 
 class Disk:
-    """A folder, on a file system of its own where that is asked for.
+    """A folder, optionally on a separate file system.
 
     Args:
-        folder: where the files are.
-        image: the file with the file system, or None for a plain folder.
+        folder: the folder of the files.
+        image: the file that holds the file system, or None for a plain folder.
 
     Raises:
         NoImages: an image cannot be mounted.
@@ -67,12 +67,12 @@ class Disk:
         (self.folder / "filler").unlink(missing_ok=True)
 
     def snapshot(self) -> None:
-        """Keep what is on the disk at this moment; the machine's processes are stopped."""
+        """Copy the disk's current contents; the machine's processes are stopped."""
         assert self._image is not None
         _run("cp", "--sparse=always", str(self._image), f"{self._image}.cut")
 
     def cut(self) -> None:
-        """Go back to the snapshot; the machine's processes have ended."""
+        """Revert to the snapshot; the machine's processes have ended."""
         self._unmount()
         Path(f"{self._image}.cut").replace(self._image or "")
         self._mount()

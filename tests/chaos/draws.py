@@ -1,4 +1,4 @@
-"""What a seed means: a topology, and the faults with their times. Pure, so that a seed always means the same."""
+"""Draw a topology and timed faults from a seed. Pure, so that a seed always gives the same draw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Devices that publish numbered samples by MQTT and NATS, and note in the ledger what the server has acknowledged."""
+"""Devices that publish numbered samples by MQTT and NATS, and record acknowledged samples in the ledger."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _payload(number: int, *, timed: bool) -> bytes:
 
 
 class MqttSource:
-    """A device at Mosquitto, QoS 1; its library sends again what a lost connection leaves unacknowledged."""
+    """A device at Mosquitto, QoS 1; its library resends unacknowledged messages after a reconnect."""
 
     def __init__(
         self, port: int, ledger: Path, rate: float, *, user: str, measurement: str, timed: bool = False
@@ -66,7 +66,7 @@ class MqttSource:
         self._thread.start()
 
     def stop(self) -> None:
-        """Publish nothing more; what is not acknowledged yet still is sent."""
+        """Stop publishing; unacknowledged messages are still sent."""
         self._end.set()
         self._thread.join()
 
@@ -143,7 +143,7 @@ class NatsSource:
         import nats
 
         async def ignore(_: object) -> None:
-            """A lost connection is what the test is about."""
+            """Ignore the error: the test breaks connections on purpose."""
 
         client = await nats.connect(self._url, max_reconnect_attempts=-1, reconnect_time_wait=1, error_cb=ignore)
         stream = client.jetstream(timeout=2)

@@ -1,6 +1,6 @@
-"""Stands between the outbox and InfluxDB, and breaks connections and answers on demand.
+"""A proxy between the outbox and InfluxDB that breaks connections and responses on demand.
 
-Faults of the connection are made by passing bytes on and stopping, so no HTTP is read here. Answers with a status come
+Faults of the connection are made by forwarding bytes and stopping, so no HTTP is parsed here. Error responses come
 from a small application on Uvicorn.
 """
 

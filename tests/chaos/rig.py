@@ -36,7 +36,7 @@ from tests.integration.nats import Nats
 #: Samples a second of each source.
 RATE = 8.0
 
-#: How often JetStream is checked, in seconds (each minute on a hub), and the free space from which NATS is restarted.
+#: Seconds between checks of JetStream (a minute on a hub), and the free space that triggers a restart of NATS.
 _CHECK_SECONDS, _RESERVE_BYTES = 5.0, 64_000_000
 
 _CONFIGURATION = """\
@@ -385,7 +385,7 @@ class Rig:
     def sum_of(self, source: str) -> tuple[int, int]:
         """How many samples of a source InfluxDB has, and the sum of their numbers."""
         found = None
-        while found is None:  # InfluxDB still takes what it was sent
+        while found is None:  # InfluxDB may still be processing the last write
             found = self._query(f'SELECT count("number"), sum("number") FROM "chaos_{source}"')  # noqa: S608
         return (int(found[0][1]), int(found[0][2])) if found else (0, 0)
 

@@ -30,38 +30,38 @@ STUCK_SECONDS = 240.0
 #: Time after which NATS gives a worker's unacknowledged messages to another, with a margin, in seconds.
 REDELIVERY_SECONDS = ACK_SECONDS + 30.0
 
-#: What a write of Telegraf takes at most while InfluxDB hangs: the outbox waits this long for InfluxDB, then it writes
-#: to its disk.
+#: Maximum duration of a write by Telegraf while InfluxDB hangs: the outbox waits this long for InfluxDB, then writes to
+#: its disk.
 WRITE_SECONDS = 7.0
 
-#: Messages that Mosquitto has acknowledged to a device and that a power cut loses are at most this old, in seconds:
-#: 0.25 s that the gateway waits for others, and its write on a busy machine.
+#: Maximum age, in seconds, of messages that Mosquitto has acknowledged and a power cut loses: 0.25 s that the gateway
+#: waits for more messages, and its write on a busy machine.
 ACKNOWLEDGED_SECONDS = 2.0
 
 #: The same while the gateway cannot write, or writes each 10 s since InfluxDB is away: Mosquitto saves its queue each
 #: 11 s.
 SAVED_SECONDS = 11.0
 
-#: Time in which the counts of a draw reach InfluxDB, in seconds: the interval of the collector and some flushes.
+#: Seconds for the counts of a draw to reach InfluxDB: the collector's interval and some flushes.
 _COUNTS_SECONDS = 60.0
 
-#: Time in which a gateway that was killed, or could not write, is back, or writes more often again, in seconds.
+#: Seconds for a gateway to recover after a kill or a failed write, or to return to its normal write interval.
 _BACK_SECONDS = 12.0
 
 
 class Outcome(NamedTuple):
-    """What a draw has shown.
+    """The result of a draw.
 
     Args:
-        accounts: of each source.
-        bounds: samples of each source that may be lost by the documented bound.
+        accounts: the account of each source.
+        bounds: samples of each source that may be lost within the documented bound.
         damaged: points that the outbox counted as damaged.
         missing: files that the outbox counted as missing.
         dropped: lines that the spool counted as dropped.
         well_seconds: time from the end of the faults until new samples of all sources arrived and nothing waited.
         stuck: whether that took too long.
-        ended: processes that ended by themselves, with the number of times.
-        alerts: those that are missing, and those that are false.
+        ended: processes that ended unexpectedly, with the number of times.
+        alerts: missing alerts, and false ones.
     """
 
     draw: Draw
@@ -83,7 +83,7 @@ class Outcome(NamedTuple):
         return max(0, len(each.lost) - self.bounds[each.source] - counted)
 
     def findings(self) -> list[str]:
-        """What is not as it should be, in a sentence each."""
+        """The failures, a sentence each."""
         found = []
         for each in self.accounts:
             if self.beyond(each):
@@ -173,7 +173,7 @@ def _await_first(rig: Rig) -> None:
 
 
 def _apply(rig: Rig, draw: Draw) -> None:
-    """Run all faults, each in a thread of its own, and return when the last has ended."""
+    """Run each fault in a thread, and return when all have ended."""
     failures: list[BaseException] = []
 
     def one(fault: Fault) -> None:
@@ -340,7 +340,7 @@ def _settle(rig: Rig, flush_seconds: float) -> tuple[Account, ...]:
         accounts = tuple(_account(rig, name) for name in rig.sources)
         if not any(each.lost for each in accounts):
             return accounts
-        # Then the stream gives what a killed worker had to another worker.
+        # JetStream redelivers the messages of a killed worker to another worker.
         redelivered = any(
             len(each.lost) > rig.totals().get("damaged_points", 0) for each in accounts if each.source == "nats"
         )
@@ -365,7 +365,7 @@ def _account(rig: Rig, name: str) -> Account:
 
 
 def bounds(draw: Draw, flush_seconds: float) -> dict[str, int]:
-    """Samples that may be lost: what Telegraf had not flushed, and what a spool had not synced."""
+    """Samples that may be lost: those that Telegraf had not flushed, and those that a spool had not synced."""
     found = dict.fromkeys(("execd", "spool", "mqtt", "mqtt_untimed", "nats"), 0)
     away = sum(
         each.seconds + 2

@@ -58,7 +58,7 @@ class Service:
                 self.start()
 
     def family(self) -> list[psutil.Process]:
-        """The process and its children; empty where it does not run."""
+        """The process and its children; empty if it does not run."""
         process = self._process()
         if process is None:
             return []
@@ -83,7 +83,7 @@ class Service:
                 process.send_signal(number)
 
     def kill(self) -> None:
-        """Kill it, and what it started, as systemd clears a control group."""
+        """Kill it and its children, as systemd clears a control group."""
         with self._lock:
             self.wanted = False
             self._end()
@@ -96,7 +96,7 @@ class Service:
                 self.start()
 
     def cut_power(self, *, on: bool) -> None:
-        """Stop it as it is; or start it again, if it ran or another fault wanted it to run meanwhile."""
+        """Stop it as it is; or start it again, if it ran or another fault wanted it to run in the meantime."""
         with self._lock:
             self.powered = on
             if on:

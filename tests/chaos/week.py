@@ -64,7 +64,7 @@ def run(programs: Programs, folder: Path, rate: float) -> Outcome:
         seconds = time.monotonic() - start
         stored, total = rig.sum_of("week")
         expected = sent * (sent - 1) // 2
-        # Each number has a time of its own, so that the count and the sum hold exactly where each is there once.
+        # Each number has a distinct time, so the count and the sum match exactly if each is stored once.
         lost = tuple(range(sent - stored)) if stored < sent else ()
         invented = max(0, stored - sent) or int(not lost and total != expected)
         totals = rig.totals()
@@ -93,12 +93,12 @@ def _batches(begin_ns: int, count: int, rate: float) -> Iterator[list[bytes]]:
 
 
 def _disk_bytes(folder: Path) -> int:
-    """What the files take on the disk."""
+    """The disk space that the files use, in bytes."""
     return sum(entry.stat().st_blocks * 512 for entry in os.scandir(folder))
 
 
 def _fill(folder: Path, batches: Iterable[list[bytes]]) -> None:
-    """Write what the outbox would have written over the week, without its sync of each file."""
+    """Write the files that the outbox would have written over the week, without syncing each."""
     first = max(each.number for each in scan(str(folder))) + 1
     for number, lines in enumerate(batches, first):
         content = encode(Destination("sensetig", "raw"), lines)

@@ -46,13 +46,13 @@ def archive(name: str, version: str) -> Path:
 
 
 class Function(NamedTuple):
-    """What a function can be called with.
+    """The parameters of a function.
 
     Args:
-        positional: names of parameters that can be given by position, without ``self``.
-        required: those of them without a default.
-        keyword_only: names of the others.
-        any_keyword: whether it takes others besides.
+        positional: names of parameters that can be passed by position, without ``self``.
+        required: those without a default.
+        keyword_only: names of the keyword-only parameters.
+        any_keyword: whether it accepts arbitrary keywords.
     """
 
     positional: tuple[str, ...]
@@ -61,7 +61,7 @@ class Function(NamedTuple):
     any_keyword: bool
 
     def refusal(self, count: int, keywords: tuple[str, ...]) -> str:
-        """Why it cannot be called with so many positional arguments and these keywords; empty where it can."""
+        """The reason why it rejects *count* positional arguments with these keywords; empty if it accepts them."""
         if count > len(self.positional):
             return f"takes {len(self.positional)} positional arguments, not {count}"
         unknown = set(keywords) - set(self.positional[count:]) - set(self.keyword_only)
@@ -72,7 +72,7 @@ class Function(NamedTuple):
 
 
 class Class(NamedTuple):
-    """What the source says of a class: its bases by name, methods, and other attributes."""
+    """A class in the source: the names of its bases, its methods, and its other attributes."""
 
     bases: tuple[str, ...]
     methods: Mapping[str, Function]

@@ -1,7 +1,7 @@
-"""A double of picamera2, as much of it as the camera's backend uses, with the same names and parameters.
+"""A double of picamera2 with the subset that the camera's backend uses, with the same names and parameters.
 
-tests/unit/test_picamera2_contract.py holds it against the package itself. Its cameras follow a script, one item
-a picture, and everything happens in the thread that waits, so that a test knows what comes when.
+tests/unit/test_picamera2_contract.py compares it with the package. Its cameras follow a script, one item per picture,
+and everything happens in the waiting thread, so that the order of events is fixed.
 """
 
 # ruff: noqa: ARG002 - parameters are those of the package, used here or not
@@ -19,12 +19,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-#: Rows of a picture are padded to so many bytes.
+#: Rows of a picture are padded to a multiple of this many bytes.
 _ALIGN = 64
 
 
 class Clock:
-    """Monotonic seconds that only go on when the double lets them."""
+    """Monotonic seconds, advanced only by the double."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -35,12 +35,12 @@ class Clock:
 
 
 class World:
-    """The cameras that are connected, and what they will do.
+    """The connected cameras, and their script.
 
     Args:
-        script: of each picture its grey level; None for none within the time that is waited; an exception.
+        script: for each picture its grey level; None for a timeout; or an exception.
         model: of every camera.
-        controls: what the camera can be asked for.
+        controls: the controls that the camera supports.
     """
 
     def __init__(
@@ -97,13 +97,13 @@ class CompletedRequest:
         stream = self.picam2.camera_config[name]
         width, height = stream["size"]
         planes = np.full((height * 3 // 2, stream["stride"]), 128, np.uint8)
-        planes[:height] = 255  # what the padding holds is nobody's business, and must not be seen
+        planes[:height] = 255  # the content of the padding is undefined, and must not show in the picture
         planes[:height, :width] = self.request
         self._buffers[name] = planes
         return planes
 
     def get_metadata(self) -> dict[str, Any]:
-        """What libcamera tells of the picture."""
+        """The metadata of the picture from libcamera."""
         assert not self._released, "the picture was given back already"
         return {"SensorTimestamp": self.picam2.stamp, "ExposureTime": 20_000, "AnalogueGain": 2.5}
 
@@ -134,13 +134,13 @@ class MappedArray:
 
 
 class Picamera2:
-    """A camera. ``world`` is what the test has made of the machine."""
+    """A camera. ``world`` is the test's scenario."""
 
     world: ClassVar[World]
 
     @staticmethod
     def global_camera_info() -> list[dict[str, Any]]:
-        """The cameras that are connected."""
+        """The connected cameras."""
         return [{"Model": Picamera2.world.model, "Num": number} for number in range(Picamera2.world.cameras)]
 
     def __init__(
@@ -162,12 +162,12 @@ class Picamera2:
 
     @property
     def camera_properties(self) -> dict[str, Any]:
-        """What the camera is."""
+        """The properties of the camera."""
         return {"Model": self.world.model}
 
     @property
     def camera_controls(self) -> dict[str, tuple[Any, Any, Any]]:
-        """What it can be asked for: least, most, default."""
+        """The supported controls: minimum, maximum, default."""
         return dict.fromkeys(self.world.controls, (0, 1, 0))
 
     def create_video_configuration(
@@ -265,10 +265,10 @@ class Picamera2:
         return request
 
     def cancel_all_and_flush(self) -> None:
-        """Forget what was asked for."""
+        """Cancel all requests."""
 
     def close(self) -> None:
-        """Let go of the camera."""
+        """Close the camera."""
         assert self.world.requests_out == 0, "a picture was never given back"
         self.closed = True
 
@@ -304,7 +304,7 @@ class H264Encoder:
             output._add_stream("video", "h264", width=width, height=height)
 
     def encode_picture(self, planes: NDArray[np.uint8], microseconds: int) -> None:
-        """Encode a picture, and hand on what comes of it."""
+        """Encode a picture, and pass the result on."""
         width, height = self._size
         if self._first is None:
             self._first = microseconds
@@ -330,12 +330,13 @@ class PyavOutput:
     def __init__(self, output_name: str, format: str | None = None, pts: object = None, options: object = None) -> None:
         self._path = output_name
         self._format = format
+        self._options: Any = options
         self.error_callback: Any = None
         self._container: Any = None
 
     def start(self) -> None:
         """Open the file."""
-        self._container = av.open(self._path, "w", format=self._format)
+        self._container = av.open(self._path, "w", format=self._format, options=self._options)
 
     def stop(self) -> None:
         """Close it; what goes wrong then is nowhere told, as in the package itself."""
@@ -355,7 +356,7 @@ class PyavOutput:
         packet: object = None,
         audio: bool = False,
     ) -> None:
-        """Write one; an error is told by the callback, and ends the file."""
+        """Write one packet; an error is reported to the callback, and ends the file."""
         if self._container is None:
             return
         made = av.Packet(frame)
@@ -396,7 +397,7 @@ class CircularOutput2:
         self._output, self._offset = output, None
 
     def close_output(self) -> None:
-        """End it, without what is still kept."""
+        """Close the file without writing the buffered packets."""
         if self._output is None:
             raise RuntimeError("No underlying output has been opened")
         output, self._output = self._output, None
@@ -411,7 +412,7 @@ class CircularOutput2:
             self._write(*self._buffer.popleft())
 
     def stop(self) -> None:
-        """Keep no more; what is kept goes to the file."""
+        """Stop buffering, and write the buffered packets to the file."""
         while self._buffer:
             self._write(*self._buffer.popleft())
         if self._output is not None:

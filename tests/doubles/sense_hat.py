@@ -1,7 +1,7 @@
 """A scriptable double of the sense-hat library.
 
-It can be told what to sense, and asked what was read of it; it answers in the types of the library, where the
-integer 0 means that a sensor gave nothing valid. A contract test holds its methods against the library's source.
+A test sets its readings and inspects its calls; it returns the library's types, where the integer 0 means that a sensor
+has no valid reading. A contract test compares its methods with the library's source.
 
 >>> board = ScriptedHat(humidity=48.5)
 >>> board.get_humidity()
@@ -22,7 +22,7 @@ _Axes = tuple[float, float, float]
 
 
 class ScriptedColour:
-    """The colour sensor: the counts that it is told, at the gain it is set to."""
+    """The colour sensor: returns the given counts at the current gain."""
 
     def __init__(self, counts: tuple[int, int, int, int] = (210, 190, 140, 520)) -> None:
         self.counts = counts
@@ -40,11 +40,11 @@ class ScriptedColour:
 
 
 class ScriptedHat:
-    """The board: attributes are what its sensors sense, ``failures`` what a method raises instead.
+    """The board: attributes are the sensors' readings, ``failures`` the exceptions that methods raise.
 
     Args:
-        humidity, pressure: percent and hPa; 0 for nothing valid.
-        temperature_humidity, temperature_pressure: degrees Celsius, as the HTS221 and the LPS25H sense it.
+        humidity, pressure: percent and hPa; 0 for no valid reading.
+        temperature_humidity, temperature_pressure: degrees Celsius, as measured by the HTS221 and the LPS25H.
         attitude: pitch, roll, yaw in radians.
         acceleration, gyro, magnetic: x, y, z in g, radians per second and microtesla.
         colour: the colour sensor, or None for a board of the first edition.

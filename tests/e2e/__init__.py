@@ -1,1 +1,1 @@
-"""The playbook on booted Debian machines: one hub and two edges on a network of their own (`make e2e`)."""
+"""The playbook on booted Debian machines: one hub and two edges on a private network (`make e2e`)."""

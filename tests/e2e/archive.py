@@ -1,8 +1,7 @@
-"""Archives of packages for machines without a way out: the vendors', signed by a key of the run, and Debian's.
+"""Package archives for machines without internet access: the vendors', signed with a key of the run, and Debian's.
 
-The vendors' packages are wrapped around the engines that `make engines` has got. They have the names, users, paths and
-units of the real ones, as far as these are known from the vendors' own build files, so that the roles meet what they
-meet on a Pi.
+The vendors' packages are wrapped around the engines from `make engines`. Their names, users, paths and units are taken
+from the vendors' build files as far as those are public, so that the roles meet the same conditions as on a Pi.
 """
 
 from __future__ import annotations
@@ -82,15 +81,15 @@ engine-path = "/var/lib/influxdb/engine"
 
 
 class Content(NamedTuple):
-    """What a package holds.
+    """The contents of a package.
 
     Args:
         programs: files of this machine, by their path in the package.
         files: texts, by their path.
-        executable: the paths among *files* that are programs.
-        settings: the paths that dpkg keeps as the operator has changed them.
-        user: the account that the package makes.
-        home: of that account.
+        executable: the paths among *files* that are executable.
+        settings: the paths that dpkg preserves if the operator has changed them.
+        user: the account that the package creates.
+        home: the home folder of that account.
         unit: the service.
         starts: whether the package starts it.
     """
@@ -194,10 +193,10 @@ def deb(name: str, version: str, content: Content, folder: Path) -> Path:
 
 
 class Vendor:
-    """A signed archive, with the layout of the vendors'.
+    """A signed archive with the layout of the vendors' archives.
 
     Args:
-        folder: what is served.
+        folder: the folder to serve.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -210,7 +209,7 @@ class Vendor:
         (folder / "archive.key").write_text(str(certificate))
 
     def publish(self) -> None:
-        """List and sign what is in the pool."""
+        """Index and sign the packages in the pool."""
         suite = self.folder / "dists" / "stable"
         index = suite / "main" / "binary-amd64" / "Packages"
         index.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +223,7 @@ class Vendor:
 
 
 def operating_system(folder: Path, roots: list[Root]) -> None:
-    """The packages beside each root, as a plain archive for its suite."""
+    """The packages stored with each root, as a plain archive for its suite."""
     for root in roots:
         there = folder / root.suite
         if there.exists():
@@ -251,7 +250,7 @@ def _now() -> str:
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what is asked for is no part of a test's output."""
+        """Discard the log, which would clutter the test's output."""
 
 
 @contextmanager

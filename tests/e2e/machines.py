@@ -1,7 +1,7 @@
-"""Machines: a Debian root under an overlay, booted with systemd in a network namespace of its own.
+"""Machines: each is a Debian root under an overlay, booted with systemd in a network namespace.
 
-All of them hang on one bridge, by which this machine reaches them with ssh and they reach each other; none has a way
-out. What they write goes into the run's folder, and goes away with it.
+All are attached to one bridge, which gives ssh access from this machine and connects them to each other; none can reach
+the internet. Their files are written to the run's folder, and are deleted with it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Network(NamedTuple):
     """The network of one run.
 
     Args:
-        number: by which it differs from those of other runs.
+        number: distinguishes it from the networks of other runs.
     """
 
     number: int
@@ -163,7 +163,7 @@ class Machine:
 
 @contextmanager
 def network() -> Iterator[Network]:
-    """The first network that no other run has; what a run that was killed has left of it is put away first."""
+    """The first network that no other run uses; the remains of a killed run are removed first."""
     with ExitStack() as stack:
         found = _free(stack)
         _ip("link", "delete", found.bridge, check=False)
@@ -186,13 +186,13 @@ def _free(stack: ExitStack) -> Network:
 
 @contextmanager
 def fleet(net: Network, roots: Sequence[tuple[str, Root]], run: Path, archive: str) -> Iterator[dict[str, Machine]]:
-    """Machines of those names, booted.
+    """Boot machines with these names.
 
     Args:
-        net: that they are on.
-        roots: each machine's name and what it is booted from.
+        net: the network that they are on.
+        roots: each machine's name and root file system.
         run: an empty folder, not itself on an overlay.
-        archive: address of the operating systems' packages; a folder for each suite.
+        archive: address of the operating systems' packages, with a folder for each suite.
     """
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", run / "key"], check=True)
     addresses = {name: net.address(number) for number, (name, _) in enumerate(roots, 11)}
@@ -217,7 +217,7 @@ def fleet(net: Network, roots: Sequence[tuple[str, Root]], run: Path, archive: s
 def newcomer(
     net: Network, name: str, root: Root, run: Path, archive: str, others: Sequence[Machine]
 ) -> Iterator[Machine]:
-    """One more machine beside a fleet, not booted yet: *system* can be written to as one writes to a card."""
+    """Add a machine to a fleet without booting it: write to *system* as you would to a memory card."""
     address = net.address(11 + len(others))
     addresses = {name: address, **{each.name: each.address for each in others}}
     with _system(name, root, run, addresses, archive) as system, _wired(net, name, address):

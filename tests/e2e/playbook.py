@@ -79,7 +79,7 @@ def play(
 def kill_at(
     words: str, name: str, inventory: Path, config: Mapping[str, Any], folder: Path, *, timeout: float = 900
 ) -> str:
-    """Run a playbook until it says these words, and then kill it with all its processes; what it has said."""
+    """Run a playbook until its output contains *words*, then kill all its processes; return the output."""
     command, environ = _command(name, inventory, config, folder, ())
     said = ""
     with subprocess.Popen(

@@ -57,7 +57,7 @@ def folder() -> Path:
 
 
 def obstacle() -> str:
-    """What keeps containers from being run here; nothing, where they can be."""
+    """What keeps containers from being run here; nothing, if they can be."""
     if os.geteuid() != 0:
         return "a network namespace for each machine takes root"
     missing = [package for program, package in PROGRAMS.items() if shutil.which(program) is None]
@@ -108,7 +108,7 @@ def run(
     variables: dict[str, str] | None = None,
     cwd: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command with the tests' storage. Raises AssertionError with its output where it fails."""
+    """Run a command with the tests' storage. Raises AssertionError with its output if it fails."""
     done = subprocess.run(
         [str(part) for part in command],
         input=data,
@@ -138,7 +138,7 @@ def prepare(today: date) -> None:
         filters = ("--filter", f"label={label}", "--filter", f"reference={DEBIAN}")
         if not run("podman", "images", "--quiet", *filters).stdout.strip():
             _import_debian(label)
-        _stand_in()
+        _build_standins()
 
 
 def _import_debian(label: str) -> None:
@@ -170,7 +170,7 @@ def _import_debian(label: str) -> None:
     shutil.rmtree(system)
 
 
-def _stand_in() -> None:
+def _build_standins() -> None:
     context = folder() / "standins"
     shutil.rmtree(context, ignore_errors=True)
     shutil.copytree(FILES, context)

@@ -6,13 +6,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
-from tests.e2e import machines, roots
+from tests.e2e import machines, outside, roots
 
 #: The programs that it takes, and the packages that have them.
 PROGRAMS = {
@@ -25,7 +23,7 @@ PROGRAMS = {
 
 
 def obstacle(suites: Sequence[str], today: date) -> str:
-    """What keeps machines of those suites from being booted here; nothing, where they can be."""
+    """What keeps machines of those suites from being booted here; nothing, if they can be."""
     return (
         root()
         or programs(PROGRAMS)
@@ -108,15 +106,18 @@ def archive(suites: Sequence[str], today: date) -> str:
 
 
 def unreachable(suite: str) -> str:
-    """Why a suite's archive cannot be reached, for a root that is missing."""
+    """Why a suite's archive cannot be reached, for packages that are not in the cache."""
     try:
-        urllib.request.urlopen(f"{roots.ARCHIVES[suite].mirror}/dists/{suite}/Release", timeout=20).close()  # noqa: S310
-    except (urllib.error.URLError, TimeoutError) as error:
-        return f"there is no root of {suite} yet, and its archive cannot be reached: {error}"
+        roots.reach(suite)
+    except outside.Unreachable as error:
+        return str(error)
     return ""
 
 
 def _tried(*command: str | Path, seconds: float = 30) -> str:
-    """What a command says that fails; nothing of one that does not."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+    """The error output of a failing command; empty if it succeeds."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} has not ended after {seconds:g} s"
     return "" if done.returncode == 0 else (done.stderr.strip() or f"{command[0]} ended with {done.returncode}")[-300:]

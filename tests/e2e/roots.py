@@ -20,6 +20,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from sensetig.engines.cache import top
+from tests.e2e import outside
 
 
 class Archive(NamedTuple):
@@ -54,7 +55,7 @@ INCLUDED = (
     "ca-certificates",
 )
 
-#: What the playbook installs from the operating system's archive; kept beside the root, for machines without a way out.
+#: Packages that the playbook installs from the operating system's archive, stored with the root for offline machines.
 FETCHED = (
     "gpg",
     "mosquitto",
@@ -70,11 +71,11 @@ FETCHED = (
 
 
 class Root(NamedTuple):
-    """A Debian or Ubuntu that was never booted.
+    """A Debian or Ubuntu system that was never booted.
 
     Args:
         suite: a name of ARCHIVES.
-        folder: its file system, which nobody writes to.
+        folder: its file system, which is never modified.
         packages: the .deb files that the playbook installs from the operating system's archive.
     """
 
@@ -101,20 +102,20 @@ def is_made(suite: str, today: date) -> bool:
 
 
 def root(suite: str, today: date) -> Root:
-    """The root of that suite and month, made where it is missing (two or three minutes)."""
+    """The root of that suite and month, made if it is missing (two or three minutes)."""
     folder = kept(_folder(suite, today), partial(_make, suite))
     return Root(suite, folder / "root", folder / "packages")
 
 
 def extended(base: Root, packages: Sequence[str]) -> Path:
-    """A copy of a root with further packages installed, made where it is missing."""
+    """A copy of a root with further packages installed, made if it is missing."""
     folder = base.folder.parent
     folder = folder.with_name(f"{folder.name}-{_digest(packages)}")
     return kept(folder, partial(_extend, base, packages))
 
 
 def unpacked(suite: str, today: date, architecture: str, packages: Sequence[str]) -> Path:
-    """A root of another architecture with the required packages and further ones, made where it is missing.
+    """A root of another architecture with the required packages and further ones, made if it is missing.
 
     Args:
         suite: trixie or bookworm.
@@ -142,11 +143,17 @@ def kept(folder: Path, make: Callable[[Path], None]) -> Path:
     return folder
 
 
+def reach(suite: str) -> None:
+    """Raise Unreachable unless the archive of a suite answers."""
+    outside.reach_archive(suite, ARCHIVES[suite].mirror, cache())
+
+
 def _digest(packages: Sequence[str]) -> str:
     return sha256(repr(tuple(packages)).encode()).hexdigest()[:8]
 
 
 def _extend(base: Root, packages: Sequence[str], system: Path) -> None:
+    reach(base.suite)
     _run("cp", "--archive", "--reflink=auto", f"{base.folder}/.", system)
     _write_sources(system, base.suite)
     # Nothing is started in a root.
@@ -159,6 +166,7 @@ def _extend(base: Root, packages: Sequence[str], system: Path) -> None:
 
 
 def _unpack(suite: str, architecture: str, packages: Sequence[str], system: Path) -> None:
+    reach(suite)
     _run(
         "debootstrap", "--foreign", f"--arch={architecture}", "--variant=minbase", f"--include={','.join(packages)}",
         suite, system, ARCHIVES[suite].mirror,
@@ -181,6 +189,7 @@ def _write_sources(system: Path, suite: str) -> None:
 
 
 def _make(suite: str, made: Path) -> None:
+    reach(suite)
     system = made / "root"
     archive = ARCHIVES[suite]
     script = Path("/usr/share/debootstrap/scripts") / archive.script

@@ -16,7 +16,7 @@ from tests.e2e import archive, grafana, machines, roots, wheels
 from tests.e2e.machines import Machine
 from tests.e2e.playbook import PROJECT, Run, kill_at, play
 
-#: The machines and what they are: a hub and an edge of the newest Debian, and an edge of the one before.
+#: The machines and their roles: a hub and an edge on the latest Debian, and an edge on the previous one.
 FLEET = (("loft", "hub", "trixie"), ("hall", "edge", "trixie"), ("lab", "edge", "bookworm"))
 
 #: Where the camera's HTTP control answers, on its own machine.
@@ -24,15 +24,15 @@ CAMERA_PORT = 8088
 
 
 class Site(NamedTuple):
-    """Booted machines, and what a playbook needs to reach them.
+    """Booted machines, and the data that a playbook needs to reach them.
 
     Args:
         machines: by name.
         inventory: their inventory.
         config: the operator's variables.
-        folder: keys, logs.
+        folder: keys and logs.
         vendor: the vendors' archive.
-        network: that they are on.
+        network: the network that they are on.
         packages: address of the operating systems' packages.
     """
 
@@ -142,7 +142,7 @@ def _nats() -> dict[str, Any]:
 
 
 def _own(name: str) -> dict[str, Any]:
-    """What one machine has besides the others: one of the edges a camera, whose libraries are large."""
+    """The settings specific to one machine: only one edge has a camera, because its libraries are large."""
     if name != "hall":
         return {}
     return {

@@ -1,4 +1,4 @@
-"""What cannot be installed is refused before anything is changed, and told; what was broken off is taken up again."""
+"""Invalid input is rejected with a message before anything changes, and an interrupted installation resumes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_bad_input_is_refused_before_anything_is_changed(
     refused(alone, alone.play("site.yml", **variables), *words)
 
 
-def test_a_port_that_is_in_use_is_told_with_its_user(alone: Site) -> None:
+def test_a_port_in_use_is_reported_with_its_user(alone: Site) -> None:
     solo = alone.machines["solo"]
     solo.ssh("systemd-run --unit=squatter --service-type=exec python3 -m http.server 8086")
     try:
@@ -58,7 +58,7 @@ def test_a_port_that_is_in_use_is_told_with_its_user(alone: Site) -> None:
         solo.ssh("systemctl stop squatter")
 
 
-def test_a_processor_that_influxdb_is_not_made_for_is_told(alone: Site) -> None:
+def test_a_processor_unsupported_by_influxdb_is_reported(alone: Site) -> None:
     """Linux says of itself that it is of 32 bits to whom it is asked to; so it is asked by Ansible's Python."""
     solo = alone.machines["solo"]
     solo.ssh("printf '#!/bin/sh\\nexec setarch i686 /usr/bin/python3 \"$@\"\\n' > /usr/local/bin/python-i686")
@@ -70,7 +70,7 @@ def test_a_processor_that_influxdb_is_not_made_for_is_told(alone: Site) -> None:
     refused(alone, run, "solo has a kernel for i386", "put this Pi into the group edge")
 
 
-def test_an_operating_system_that_nobody_has_tried_is_told(alone: Site) -> None:
+def test_an_untested_operating_system_is_reported(alone: Site) -> None:
     solo = alone.machines["solo"]
     solo.ssh("cp --dereference /etc/os-release /root/os-release && rm /etc/os-release")
     solo.ssh(
@@ -84,7 +84,7 @@ def test_an_operating_system_that_nobody_has_tried_is_told(alone: Site) -> None:
 
 
 def test_a_changed_key_of_a_vendor_is_not_trusted(alone: Site) -> None:
-    """It can be read only with what the playbook installs first, so this run has begun; the next takes it up."""
+    """Verifying the key needs packages that the playbook installs first, so this run is partial; the next resumes."""
     changed = {name: {**each, "fingerprint": "0" * 40} for name, each in alone.config["common_archives"].items()}
     run = alone.play("site.yml", common_archives=changed)
     assert run.status != 0
@@ -97,6 +97,6 @@ def test_a_changed_key_of_a_vendor_is_not_trusted(alone: Site) -> None:
 
 
 @pytest.mark.parametrize("task", ["influxdb : Install the package]", "telegraf : Create the token]"])
-def test_a_run_that_is_killed_leaves_what_the_next_takes_up(alone: Site, task: str) -> None:
+def test_the_next_run_resumes_a_killed_one(alone: Site, task: str) -> None:
     """The proof is the run that follows, in test_standalone: it ends well, and one more changes nothing."""
     assert task in alone.kill_at(task).splitlines()[-1]

@@ -1,4 +1,4 @@
-"""One hub and two edges: what the playbook makes of three fresh machines. The tests build on each other, in order."""
+"""One hub and two edges: the playbook on three fresh machines. The tests depend on each other, in order."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ def ask(machine: Machine, token: str, method: str, path: str, body: str = "", ki
 def knock(
     machine: Machine, path: str, *, token: str = "", method: str = "GET", body: str = "", certified: bool = True
 ) -> tuple[int, str, dict[str, str]]:
-    """What the hub's web port answers to a machine: status, body and headers.
+    """A machine's request to the hub's web port: status, body and headers.
 
-    *token* is a file there; *certified* says whether the machine shows its certificate.
+    *token* is a file on the machine; *certified* is whether the machine presents its certificate.
     """
     command = shlex.join(["python3", "-c", _DOOR, path, token, method, body, "yes" if certified else ""])
     status, text, headers = json.loads(machine.ssh(command).stdout)
@@ -93,7 +93,7 @@ def knock(
 
 
 def flux(machine: Machine, token: str, query: str) -> tuple[int, str]:
-    """What a query gives, as InfluxDB's annotated CSV."""
+    """Run a query; the result is InfluxDB's annotated CSV."""
     return ask(machine, token, "POST", "/api/v2/query?org=sensetig", query, "application/vnd.flux")
 
 
@@ -132,7 +132,7 @@ def put(machine: Machine, name: str, text: str) -> str:
 
 
 def eventually(seconds: float = 90) -> Retrying:
-    """Attempts until one raises no NotYet, and for no longer than so many seconds."""
+    """Retry while NotYet is raised, for at most *seconds*."""
     return Retrying(
         stop=stop_after_delay(seconds), wait=wait_fixed(1), retry=retry_if_exception_type(NotYet), reraise=True
     )
@@ -154,7 +154,7 @@ def test_the_first_run_installs_everything(installed: Run, site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_every_machine_has_a_token_of_its_own(site: Site) -> None:
+def test_every_machine_has_a_separate_token(site: Site) -> None:
     hub = site.machines["loft"]
     tokens = set()
     for name in UNITS:
@@ -240,7 +240,7 @@ def test_a_token_without_its_certificate_is_useless(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_the_certificate_says_what_the_hub_knows(site: Site) -> None:
+def test_the_certificate_follows_the_hubs_records(site: Site) -> None:
     hall = site.machines["hall"]
     shown = hall.ssh("openssl x509 -in /etc/sensetig/tls/device.crt -noout -subject -ext subjectAltName").stdout
     assert re.findall(r"DNS:[^\s,]+|IP[^,]+", shown) == ["DNS:hall.sensetig.internal"]
@@ -267,7 +267,22 @@ def test_grafana_is_behind_the_proxy(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_nothing_listens_beyond_what_is_stated(site: Site) -> None:
+def test_the_hub_serves_the_documentation_and_alerts_lead_there(site: Site) -> None:
+    if not site.config["grafana_enabled"]:
+        pytest.skip("there is no package of Grafana to install")
+    status, text, _headers = knock(site.machines["hall"], "/public/sensetig/how-to/runbooks.html", certified=False)
+    assert status == 200, text
+    rules = site.machines["loft"].ssh("cat /etc/grafana/provisioning/alerting/rules.yaml").stdout
+    root = set(re.findall(r"Documentation: (https://\S+)/how-to/runbooks\.html#[\w-]+", rules))
+    assert len(root) == 1, root
+    for machine in site.machines.values():
+        assert root == set(
+            re.findall(r'^documentation_url = "(.*)"$', machine.ssh("cat /etc/sensetig/site.toml").stdout, re.M)
+        )
+
+
+@pytest.mark.usefixtures("installed")
+def test_only_documented_ports_listen(site: Site) -> None:
     for name, ports in REACHABLE.items():
         assert reachable(site.machines[name]) == ports, name
 
@@ -299,7 +314,7 @@ def test_secrets_are_in_nobodys_sight(site: Site, installed: Run) -> None:
     assert all(secrets.values()), "an empty line would be found everywhere"
     assert [file for file, secret in secrets.items() if secret in log] == []
     for name, machine in site.machines.items():
-        # By way of a file: sudo would tell the journal of a secret that is in a command.
+        # Through a file, because sudo would log a secret in a command to the journal.
         sought = put(machine, "sought", "\n".join(secrets.values()) + "\n")
         told = machine.ssh(f"journalctl --no-pager | grep -F -f {sought} || true", timeout=300).stdout
         assert told == "", f"{len(told.splitlines())} lines in the journal of {name}"
@@ -318,8 +333,8 @@ def test_a_second_run_changes_nothing(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_telegraf_loads_what_the_machine_is_for(site: Site) -> None:
-    everywhere = {"clock", "kernel", "pi", "sensehat", "services", "system", "telegraf", "telemetry"}
+def test_telegraf_loads_the_snippets_for_the_role_of_the_machine(site: Site) -> None:
+    everywhere = {"clock", "kernel", "outbox", "pi", "sensehat", "services", "system", "telegraf", "telemetry"}
     everywhere |= set(site.config["telegraf_extra_collectors"])
     for name in UNITS:
         loaded = set(site.machines[name].ssh("ls /etc/telegraf/telegraf.d").stdout.split())
@@ -482,7 +497,7 @@ def test_a_revoked_pi_is_refused_at_once_while_others_write(site: Site) -> None:
     assert "its certificate" in hub.ssh("sensetig revoke lab").stdout
     for attempt in eventually(10):
         with attempt:
-            # With the token of another, which holds: what is refused is the certificate.
+            # The token of another device is valid, so the rejection is due to the certificate.
             if knock(lab, _WRITE, token=token, method="POST", body=line)[0] != 403:
                 raise NotYet("the revoked certificate is accepted")
     other = put(hall, "kept", hub.ssh("cat /etc/sensetig/tokens/device-hall.token").stdout)

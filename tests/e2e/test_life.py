@@ -1,6 +1,6 @@
-"""What becomes of an installed fleet: changes by hand, upgrades, backups, a checkout that is tried, and its end.
+"""The life of an installed fleet: manual changes, upgrades, backups, a checkout under test, and removal.
 
-The tests build on what is installed, and leave it as they found it.
+The tests use the existing installation, and restore it afterwards.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def writes(site: Site, name: str, since: int) -> None:
 
 
 def checkout(folder: Path, version: str) -> Path:
-    """A copy of what the wheel is built from, with that version."""
+    """A copy of the sources of the wheel, with that version."""
     for each in ("collectors", "sensetig", "engines", "grafana", "influxdb", "mosquitto", "systemd", "telegraf"):
         shutil.copytree(PROJECT / each, folder / each, ignore=shutil.ignore_patterns("__pycache__"))
     for each in ("pyproject.toml", "README.md", "LICENSE", "Makefile", "constraints.txt"):
@@ -70,7 +70,7 @@ def wheel(source: Path, into: Path) -> Path:
     return made
 
 
-def test_what_was_changed_by_hand_is_told_and_then_repaired(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_manual_changes_are_reported_and_then_repaired(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANSIBLE_DISPLAY_OK_HOSTS", "no")
     hall, file = site.machines["hall"], "/etc/telegraf/telegraf.d/system.conf"
     hall.ssh(f"echo '# by hand' >> {file}")
@@ -150,7 +150,7 @@ def newest(machine: Machine) -> str:
     return machine.ssh(f"ls -t {BACKUPS}/sensetig-* | head -1").stdout.strip()
 
 
-def test_what_the_hub_has_lost_is_restored(site: Site, tmp_path: Path) -> None:
+def test_lost_data_of_the_hub_is_restored(site: Site, tmp_path: Path) -> None:
     hub = site.machines["loft"]
     begin = int(time.time()) - 7200
     line = "\n".join(f"life,host=loft v={each} {begin + each}" for each in range(100))
@@ -189,7 +189,7 @@ def test_what_the_hub_has_lost_is_restored(site: Site, tmp_path: Path) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Iterator[Path]:
-    """An OpenPGP certificate; nobody here needs its secret key."""
+    """An OpenPGP certificate whose secret key is not needed."""
     home = tmp_path / "gnupg"
     home.mkdir(mode=0o700)
     gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", ""]

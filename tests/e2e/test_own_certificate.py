@@ -1,4 +1,4 @@
-"""A hub with a certificate of the site's own, which is for its name alone, and what is refused of such."""
+"""A hub with a certificate of the site's authority, for its name only, and the rejection of invalid certificates."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.usefixtures("installed")
 
 
 class Authority:
-    """An authority of the site's own.
+    """A certificate authority of the site.
 
     Args:
-        folder: where it puts what it makes.
+        folder: where it stores its files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,7 +81,7 @@ class Made(NamedTuple):
     key: Path
 
     def options(self, authority: Authority) -> dict[str, Any]:
-        """What the operator says, for the hub alone; all machines are to trust the authority."""
+        """The operator's variables, for the hub only; all machines should trust the authority."""
         return {
             "certificates_own_certificate": _on_the_hub(self.certificate),
             "certificates_own_key": _on_the_hub(self.key),
@@ -90,7 +90,7 @@ class Made(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """What the operator has said, and the time before, in seconds since 1970."""
+    """The operator's variables, and the time before the change, in seconds since 1970."""
 
     options: dict[str, Any]
     since: int

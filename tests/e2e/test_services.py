@@ -1,4 +1,4 @@
-"""What runs beside the database: Grafana, the broker, NATS and the camera, as the first run has installed them."""
+"""The services other than the database: Grafana, the broker, NATS and the camera, as the first run installs them."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ def hub(site: Site) -> Machine:
 
 @pytest.fixture
 def grafana(site: Site) -> None:
-    """Nothing, where there is a Grafana; where there is none, the reason why its tests are not run."""
+    """Nothing, if there is a Grafana; if there is none, the reason why its tests are not run."""
     if not site.config["grafana_enabled"]:
         pytest.skip("Grafana was not started: neither GRAFANA_DEB nor GRAFANA_HOME says where one is")
 
 
 def shown(hub: Machine, path: str, password: str = ADMINISTRATOR) -> tuple[int, Any]:
-    """What Grafana answers to its administrator, or with an empty *password* to nobody."""
+    """Grafana's response to its administrator, or to an anonymous request if *password* is empty."""
     status, answer = json.loads(hub.ssh(shlex.join(["python3", "-c", _GRAFANA, path, password])).stdout)
     return status, answer
 
@@ -125,7 +125,7 @@ def arrived(hub: Machine, measurement: str, tag: str, value: str) -> None:
 
 
 @pytest.mark.usefixtures("grafana")
-def test_grafana_answers_over_tls_and_to_nobody_who_has_not_signed_in(hub: Machine) -> None:
+def test_grafana_answers_over_tls_and_only_to_signed_in_users(hub: Machine) -> None:
     assert hub.ssh("systemctl is-active grafana-server; systemctl is-enabled grafana-server").stdout.split() == [
         "active",
         "enabled",
@@ -192,7 +192,7 @@ def test_the_administrators_password_is_replaced_by_the_operators(site: Site, hu
     assert shown(hub, "/api/user", old)[0] == 401
 
 
-def test_grafanas_settings_are_what_the_operator_has_asked_for(site: Site, tmp_path: Path) -> None:
+def test_grafanas_settings_match_the_operators_variables(site: Site, tmp_path: Path) -> None:
     asked = {
         "grafana_smtp": {"host": "mail.example.org:587", "from": "pi@example.org", "user": "pi", "password": "Mail$1"},
         "grafana_alerts": {
@@ -283,7 +283,7 @@ def test_a_device_publishes_over_tls_and_its_reading_arrives(site: Site, hub: Ma
 
     refused = published(wrong, "sensetig/refused/telemetry/environment")
     assert "refused" in refused.stderr, refused
-    # The broker confirms what the access list refuses, and throws it away.
+    # The broker acknowledges a message that the access list rejects, and discards it.
     assert published(password, "sensetig/another/telemetry/environment").returncode == 0
     taken = published(password, "sensetig/plug/telemetry/environment")
     assert taken.returncode == 0, taken.stderr

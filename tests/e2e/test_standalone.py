@@ -16,7 +16,7 @@ from tests.e2e.test_fleet import NotYet, ask, eventually, reachable
 
 @pytest.fixture(scope="module")
 def installed(alone: Site) -> Run:
-    """The first run that is let go to its end."""
+    """The first run that is not interrupted."""
     done = alone.play()
     assert done.status == 0, done.output[-6000:]
     print(f"one machine, which runs that were killed had begun, took {done.seconds:.0f} s")
@@ -44,7 +44,7 @@ def test_its_own_points_are_in_its_own_database(alone: Site) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_a_second_run_changes_nothing(alone: Site) -> None:
-    # What is said on the command line is text, even where it means yes or no.
+    # Values from the command line are text, even those that look like booleans.
     second = alone.play("site.yml", "-e", "mosquitto_enabled=true", "-e", "camera_enabled=false")
     assert second.status == 0, second.output[-6000:]
     print(f"the second run on one machine took {second.seconds:.0f} s")
@@ -58,7 +58,7 @@ def _doctor(solo: Machine, *options: str) -> tuple[int, dict[str, Any]]:
 
 
 def _wrong(document: dict[str, Any]) -> dict[str, list[str]]:
-    """The texts of what is wrong, by check."""
+    """The findings to act on, by check."""
     return {
         each["name"]: [finding["text"] for finding in each["findings"]]
         for each in document["checks"]

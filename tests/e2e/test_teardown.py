@@ -1,4 +1,4 @@
-"""What is left when the playbook has removed everything; the last of the tests."""
+"""The remains after the playbook has removed everything; these tests run last."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.e2e.site import Site
 
 
 @pytest.mark.usefixtures("installed")
-def test_teardown_keeps_the_data_unless_it_is_told_otherwise(site: Site) -> None:
+def test_teardown_keeps_the_data_by_default(site: Site) -> None:
     hub = site.machines["loft"]
     kept = site.play("teardown.yml")
     assert kept.status == 0, kept.output[-6000:]

@@ -75,7 +75,7 @@ def served(machine: Machine, port: int) -> x509.Certificate:
 
 
 def newest(hub: Machine, host: str, field: str) -> int:
-    """The highest number of a field that the hub has of a host; 0 where there is none."""
+    """The highest number of a field that the hub has of a host; 0 if there is none."""
     query = (
         f'from(bucket: "raw") |> range(start: -1h) |> filter(fn: (r) => r.host == "{host}" and r._field == "{field}")'
         ' |> group() |> max() |> keep(columns: ["_value"])'
@@ -96,7 +96,7 @@ def arrives(hub: Machine, host: str, field: str, beyond: int, seconds: float = 1
 
 @contextmanager
 def sampled(*machines: Machine) -> Iterator[None]:
-    """Command lines are kept meanwhile; afterwards none of them has a secret of the hub's."""
+    """Command lines are kept in the meantime; afterwards none of them has a secret of the hub's."""
     for machine in machines:
         command = shlex.join(["python3", "-c", _SAMPLER])
         machine.ssh(f"rm -f /run/cmdlines; systemd-run --quiet --collect --unit=sampler {command}")
@@ -204,13 +204,13 @@ def test_the_hub_lists_its_tokens_and_rotates_its_own(site: Site) -> None:
 
 
 def enrol(machine: Machine, folder: str) -> tuple[int, str]:
-    """Ask the hub from a machine with what is in a folder."""
+    """Send an enrolment request from a machine, with the files in a folder."""
     done = machine.ssh(f"python3 {folder}/enrol.py {folder} /etc/ssh", check=False)
     return done.returncode, done.stdout + done.stderr
 
 
 def unpacked(machine: Machine, script: str, folder: str) -> None:
-    """Put what a first-boot script has for the Pi into a folder, without running it."""
+    """Extract the files in a first-boot script into a folder, without running the script."""
     lines = [line for line in script.splitlines() if line.startswith("put /usr/local/lib/sensetig-enrol/")]
     for line in lines:
         _, path, _, content = line.split()
@@ -258,7 +258,7 @@ def test_a_new_pi_enrols_with_no_hands_and_is_revoked_with_one_command(site: Sit
         garret.start()
         arrives(hub, "garret", "uptime", 0, seconds=900)
 
-        # It is what the playbook makes of a machine that it reaches by ssh from elsewhere.
+        # The result must equal that of the playbook on a machine that it reaches over ssh.
         for command in (
             "readlink /opt/sensetig/venv",
             "cat /etc/telegraf/telegraf.conf /etc/telegraf/telegraf.d/*.conf /etc/sensetig/sensetig.toml | sha256sum",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -13,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock
 from packaging.requirements import Requirement
 
+from tests.e2e import outside
 from tests.e2e.roots import cache
 
 #: The Python of each suite.
@@ -76,14 +75,9 @@ def pinned_for(version: str, constraints: str) -> str:
 def _download(
     project: Path, extras: str, constraints: Path, version: str, platforms: Sequence[str], folder: Path
 ) -> None:
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-            "--dest", folder, "--constraint", constraints, "--only-binary=:all:",
-            "--python-version", version, *(f"--platform={platform}" for platform in platforms),
-            f"{project}[{extras}]",
-        ],
-        capture_output=True, text=True, check=False, timeout=600,
+    outside.pip(
+        "download", f"wheels for Python {version}", cache(),
+        "--dest", folder, "--constraint", constraints, "--only-binary=:all:",
+        "--python-version", version, *(f"--platform={platform}" for platform in platforms), f"{project}[{extras}]",
+        seconds=600,
     )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(f"the wheels for Python {version} cannot be had: {done.stderr[-2000:]}")

@@ -17,7 +17,7 @@ from tests.integration.conftest import InfluxDB
 
 
 class Outcome(NamedTuple):
-    """What a rule makes of one series."""
+    """The outcome of a rule for one series."""
 
     labels: dict[str, str]
     fires: bool
@@ -29,13 +29,13 @@ def committed() -> dict[str, Rule]:
 
 
 def evaluated(rule: Rule, influxdb: InfluxDB, seconds: float) -> list[Outcome]:
-    """What the rule says at that time, of each series that has a number."""
+    """Evaluate the rule at that time; one outcome for each series with a value."""
     (found,) = outcomes(reader(influxdb).query_all, rule, [int(seconds * 1000)])
     return [Outcome(dict(labels), fires) for labels, fires in found.items() if fires is not None]
 
 
 def about(rule: Rule, value: float) -> Rule:
-    """The rule with another threshold, which only a number close to this value is over."""
+    """The rule with a different threshold, which only a value close to this one exceeds."""
     close = max(abs(value) * 0.01, 0.001)
     bounds = Compare("within_range_included", (value - close, value + close))
     return rule._replace(threshold=bounds)

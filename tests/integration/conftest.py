@@ -68,7 +68,7 @@ class InfluxDB(NamedTuple):
 
 @pytest.fixture(scope="session")
 def influxdb(influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxDB]:
-    """One InfluxDB for the session; each test writes series of its own."""
+    """One InfluxDB for the session; each test writes separate series."""
     with prepared(influxd, tmp_path_factory.mktemp("influxdb")) as started:
         yield started
 
@@ -99,7 +99,7 @@ def prepared(influxd: Path, folder: Path) -> Iterator[InfluxDB]:
 
 @pytest.fixture(scope="session")
 def recordings() -> Path:
-    """The folder of real recordings beside the checkout; without it, the test is skipped."""
+    """The folder of real recordings next to the checkout; without it, the test is skipped."""
     folder = bundle.root().parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"no recordings: {os.path.relpath(folder, bundle.root())} is not there")
@@ -123,7 +123,7 @@ class Demo(NamedTuple):
 def run_demo(
     state: Path, *options: str, seconds: float = 600, environ: Mapping[str, str] = os.environ
 ) -> subprocess.CompletedProcess[str]:
-    """Run `sensetig demo` to its end, as a program of its own."""
+    """Run `sensetig demo` to its end in a separate process."""
     return subprocess.run(
         [sys.executable, "-m", "sensetig", "demo", "--state", str(state), *options],
         capture_output=True,
@@ -137,7 +137,7 @@ def run_demo(
 @pytest.fixture(scope="session")
 def demo(telegraf: Path, influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The demo, once for the session, on the real recordings where they are there, and on simulations otherwise."""
-    del telegraf, influxd  # their absence is told before the demo would build them
+    del telegraf, influxd  # requested so that a missing engine skips the test before the demo would build it
     folder = tmp_path_factory.mktemp("demo")
     data = bundle.root().parent / "shared" / "data"
     named = {

@@ -1,8 +1,7 @@
-"""An InfluxDB in which every dashboard finds something: what the demo has brought, and the hardware that is not here.
+"""An InfluxDB with data for every dashboard: the demo's, and that of hardware that this machine lacks.
 
-A machine without a Raspberry Pi's hardware has some measurements less. They come from the same collectors, which
-Telegraf runs over the recorded trees of boards that have it; :data:`DECLARED_ONLY` names the fields that no
-recorded board has.
+The missing measurements come from the same collectors, which Telegraf runs over the recorded trees of boards that have
+the hardware; :data:`DECLARED_ONLY` names the fields that no recorded board has.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ DECLARED_ONLY = {
     ("wifi", "bit_rate_bits_per_second"): "asked of a real wireless interface, not read from a file",
 }
 
-#: What comes last: a rate, which needs points in two intervals of ten seconds, and the end of a motion event.
+#: The last data to arrive: a rate, which needs points in two intervals of ten seconds, and the end of a motion event.
 _LAST = (
     'SELECT count("duration_seconds") FROM "camera_event" WHERE "camera" = \'simulated\' AND time > now() - 5m',
     'SELECT count("held_seconds") FROM "joystick" WHERE time > now() - 5m',
@@ -84,7 +83,7 @@ class Filled(NamedTuple):
             assert answer.status == 204, answer.data
 
     def beat(self) -> None:
-        """Let the fleet's devices write once more, those that are not silent, and what no collector here measures."""
+        """Write current points of the fleet's devices, except silent ones, and of measurements without a collector."""
         now = time.time()
         self.write(past_data.air(self.host, self.site, now - 600, now, 60))
         alive = (device for device in fleet.DEVICES if not device.silent_seconds)
@@ -115,7 +114,7 @@ class Filled(NamedTuple):
             return [record.values for table in client.query_api().query(query) for record in table.records]
 
     def values(self, query: str) -> list[str]:
-        """What a variable's query offers."""
+        """The values that a variable's query returns."""
         return sorted({row[1] for series in self.ask(query) for row in series["values"]})
 
 
@@ -130,7 +129,7 @@ def execd(collector: str, *arguments: str, environment: dict[str, str] | None = 
 
 
 def declared_line(measurement: str, field: str) -> str:
-    """A line with one field, which is in the middle of what it may be, and with tags that name nothing real."""
+    """A line with one field in the middle of its range, and with tags that match no real device."""
     schema = declared()[measurement].measurement
     each = schema.field(field)
     low = each.low or 0
@@ -140,7 +139,7 @@ def declared_line(measurement: str, field: str) -> str:
 
 
 def services(time_ns: int) -> Iterable[str]:
-    """What Telegraf's input ``systemd_units`` writes where there is a systemd."""
+    """What Telegraf's input ``systemd_units`` writes if there is a systemd."""
     started = time_ns // 1000 - 3_600_000_000
     for name, active, sub, entered in (
         ("ssh", 0, 0, started),
@@ -156,7 +155,7 @@ def services(time_ns: int) -> Iterable[str]:
 
 
 def programs(time_ns: int) -> Iterable[str]:
-    """What the collector ``system`` writes of programs where it is asked to."""
+    """The metrics that the collector ``system`` writes about programs if they are enabled."""
     for by in ("cpu", "memory"):
         for rank, name in enumerate(("influxd", "telegraf", "grafana"), 1):
             fields: dict[str, FieldValue] = {
@@ -185,7 +184,7 @@ def seen_in_pictures(folder: Path) -> str:
 
 @pytest.fixture(scope="session")
 def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory) -> Filled:
-    """The demo's InfluxDB, with the hardware that this machine lacks beside what the demo has brought."""
+    """The demo's InfluxDB, with added data of the hardware that this machine lacks."""
     folder = tmp_path_factory.mktemp("hardware")
     influxdb = demo.summary["influxdb"]
     begin_ms = int(time.time() * 1000) - 15 * 60 * 1000
@@ -240,7 +239,7 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
     finally:
         processes.stop([identity])
     assert " E! " not in told, told
-    # The fleet comes last, so that its devices are still there when the dashboards are looked at.
+    # The fleet comes last, so that its devices are still alive when the dashboards are checked.
     end = time.time()
     operator = (demo.state / "tokens" / "operator.token").read_text(encoding="utf-8").strip()
     reader.write(past_data.raw(host, site, begin_ms / 1000 + 900))

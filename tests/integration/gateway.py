@@ -43,7 +43,7 @@ def until(condition: Callable[[], bool], seconds: float = 240) -> None:
 
 @contextmanager
 def client(broker: Mosquitto, user: str, **options: Any) -> Iterator[Client]:
-    """A client that is connected as *user*, until the end. Raises RetryError when it is not let in."""
+    """A client that is connected as *user*, until the end. Raises RetryError if the broker rejects it."""
     made = Client(CallbackAPIVersion.VERSION2, client_id=options.pop("client_id", ""), protocol=MQTTv5)
     made.username_pw_set(user, USERS[user])
     if "will" in options:
@@ -66,7 +66,7 @@ def publish(sender: Client, topic: str, payload: bytes | str, *, retain: bool = 
 
 
 class Heard:
-    """What a client receives on a topic."""
+    """The messages that a client receives on a topic."""
 
     def __init__(self, listener: Client, topic: str) -> None:
         self.topics: list[str] = []
@@ -84,7 +84,7 @@ class Heard:
 
 
 class Gateway:
-    """Telegraf as the gateway; every test has measurements and devices of its own in the session's InfluxDB.
+    """Telegraf as the gateway; every test uses separate measurements and devices in the session's InfluxDB.
 
     Args:
         write_url: address that Telegraf writes to, if that is not InfluxDB itself.
@@ -168,7 +168,7 @@ class Gateway:
         return found
 
     def rows(self, measurement: str, where: str) -> list[Mapping[str, Any]]:
-        """The points of a measurement, each with its tags and fields; what a point has not is left out."""
+        """The points of a measurement, each with its tags and fields; null columns are left out."""
         return [
             {key: value for key, value in zip(series["columns"], row, strict=True) if value is not None}
             for series in self.ask(f'SELECT * FROM "{measurement}" WHERE {where}')  # noqa: S608

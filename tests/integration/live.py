@@ -30,12 +30,12 @@ DEVICE = "live-test"
 #: How soon Telegraf tries a Grafana again that was away, in these tests.
 RETRY_SECONDS = 2
 
-#: Rows of the recording that is played; each has a pressure of its own, so that a panel's text says which it shows.
+#: Rows of the recording; each has a distinct pressure, so that a panel's text identifies the row.
 _ROWS = 900
 
 _ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 
-#: Notes, at each frame that the browser draws, what the panel shows then, when it has changed.
+#: Records at each frame that the browser draws the panel's text, if it has changed.
 _WATCH = """id => {
     window.shown = [];
     let before = '';
@@ -51,7 +51,7 @@ _WATCH = """id => {
 
 
 class Way(NamedTuple):
-    """What is up: Telegraf, InfluxDB and Grafana, and where they keep their things."""
+    """The running engines: Telegraf, InfluxDB and Grafana, with their folders and addresses."""
 
     folder: Path
     home: Path
@@ -115,7 +115,7 @@ def start_grafana(
 
 
 class Started(NamedTuple):
-    """What a Grafana is started with, so that it can be started again as it was."""
+    """The parameters of a Grafana, so that it can be restarted unchanged."""
 
     port: int
     variables: Mapping[str, str]
@@ -197,7 +197,7 @@ def opened(chromium: Path, grafana_url: str, panel_id: int) -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=chromium, args=_ARGUMENTS, timeout=240_000)
         try:
             page = browser.new_page(viewport={"width": 1400, "height": 900})
-            # How long a busy machine takes to load Grafana is not what is tried.
+            # The load time of Grafana on a busy machine is not under test.
             page.goto(f"{grafana_url}/d/sensetig-live?var-host={DEVICE}&kiosk&theme=dark", timeout=240_000)
             page.evaluate(_WATCH, panel_id)
             yield page
@@ -215,7 +215,7 @@ def shown(page: Page) -> dict[str, float]:
 
 
 def await_shown(page: Page, count: int, seconds: float) -> dict[str, float]:
-    """Wait until the panel has shown so many readings. Raises playwright's TimeoutError."""
+    """Wait until the panel has shown *count* readings. Raises playwright's TimeoutError."""
     page.wait_for_function("count => window.shown.length >= count", arg=count, timeout=seconds * 1000)
     return shown(page)
 
@@ -237,7 +237,7 @@ def delays(seen: Mapping[str, float], read: Mapping[str, float]) -> list[float]:
 
 
 def readable_after(way: Way, seconds: float) -> list[float]:
-    """Seconds from each reading to when InfluxDB had it, looked at each tenth of a second for so long."""
+    """Seconds from each reading until InfluxDB had it, polled every tenth of a second for *seconds*."""
     from influxdb_client.client.influxdb_client import InfluxDBClient
 
     query = (

@@ -21,10 +21,10 @@ _PLACES = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin:
 
 
 class Mosquitto:
-    """One broker, which keeps its port and its folder from start to start.
+    """One broker, which keeps its port and its folder across restarts.
 
     Args:
-        configuration: what the broker is to be told besides where it listens and where its queues are.
+        configuration: settings in addition to those for the listener and the persistence.
     """
 
     def __init__(self, program: str, folder: Path, configuration: str) -> None:
@@ -45,7 +45,7 @@ class Mosquitto:
 
     @property
     def log(self) -> Path:
-        """What the broker has said."""
+        """The broker's log."""
         return self._folder / "mosquitto.log"
 
     def subscriptions(self, client: str) -> int:
@@ -65,14 +65,14 @@ class Mosquitto:
             self._process = None
 
     def reload(self) -> None:
-        """Let it read its users and its certificates anew."""
+        """Reload its users and certificates."""
         assert self._process is not None, "the broker does not run"
         process = self._process.process()
         assert process is not None, "the broker has ended by itself"
         process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, as in a power cut."""
         assert self._process is not None, "the broker does not run"
         process = self._process.process()
         assert process is not None, "the broker has ended by itself"
@@ -115,12 +115,12 @@ def running(folder: Path, *, open_to_all: bool = True) -> Iterator[Mosquitto]:
 def shipped(
     folder: Path, users: Mapping[str, str], changes: Mapping[str, str] | None = None, *, tls_port: int | None = None
 ) -> Iterator[Mosquitto]:
-    """A broker with the configuration and the access list that the project ships; without one, the test is skipped.
+    """A broker with the configuration and access list of the project; if it is not installed, the test is skipped.
 
     Args:
         users: names with their passwords, hashed as the documentation has it.
         changes: settings to give another value.
-        tls_port: where the listener with TLS is to be, whose certificate and key are in *folder*/certs.
+        tls_port: port of the TLS listener, whose certificate and key are in *folder*/certs.
     """
     source = bundle.root() / "mosquitto"
     passwords = folder / "sensetig.passwd"

@@ -21,11 +21,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from tests.bench.measure import environment
 
-#: What is waited for comes much sooner; a test that waits for so long has failed.
+#: The awaited events come much sooner; a test that waits this long has failed.
 BOUND_SECONDS = 120.0
 
 
-#: The agent, which may take as long to stop as a busy machine needs; arguments follow as usual.
+#: The agent with a stop time for busy machines; its arguments follow as usual.
 _PATIENT = (
     "import sys; from collectors.mqtt import agent, service; from collectors.__main__ import main; "
     f"agent.DRAIN_SECONDS = agent.STOP_SECONDS = {BOUND_SECONDS / 4}; service._END_SECONDS = {BOUND_SECONDS}; "
@@ -92,7 +92,7 @@ class Peer:
         return self.await_message(lambda got: got.topic == topic and got.content["status"] == wanted).content
 
     def lines(self, count: int, device: str = "pi") -> list[str]:
-        """So many lines of telemetry, in the order in which they come, without the agent's own."""
+        """The next *count* lines of telemetry in order of arrival, without the agent's self-metrics."""
         found: list[str] = []
         while len(found) < count:
             got = self.await_message(lambda got: got.topic.startswith(f"sensetig/{device}/telemetry/"))
@@ -101,12 +101,12 @@ class Peer:
         return found
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> ReasonCode:
-        """Publish, and give what the broker says of it."""
+        """Publish a message, and return the broker's reason code."""
         self.client.publish(topic, payload, qos=1, retain=retain)
         return self.acknowledged.get(timeout=BOUND_SECONDS)
 
     def send(self, name: str, *, device: str = "pi", retain: bool = False, **content: Any) -> str:
-        """Send a command; its id."""
+        """Send a command, and return its id."""
         self._ids += 1
         body = {"id": f"c{self._ids}", "expires": time.time() + 600, **content}
         self.publish(f"sensetig/{device}/command/{name}", json.dumps(body).encode(), retain=retain)
@@ -129,7 +129,7 @@ class Peer:
 
 
 class AgentProcess:
-    """The agent as a process, with what it prints kept as it comes."""
+    """The agent as a process, with its output collected line by line."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -228,4 +228,4 @@ def agent(variables: Mapping[str, str], *arguments: str) -> Iterator[AgentProces
             try:
                 stream.close()
             except BrokenPipeError:
-                continue  # what was written last went to a process that had ended
+                continue  # the last write went to a process that had ended

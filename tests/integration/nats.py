@@ -17,9 +17,9 @@ class Nats:
 
     Args:
         program: nats-server.
-        folder: takes its configuration, its log and what JetStream keeps.
+        folder: receives its configuration, its log and what JetStream keeps.
         settings: lines of its configuration besides, such as users.
-        disk: takes what JetStream keeps, if it is not that folder.
+        disk: receives what JetStream keeps, if it is not that folder.
     """
 
     def __init__(self, program: Path, folder: Path, settings: str = "", disk: Path | None = None) -> None:
@@ -77,6 +77,6 @@ def running(folder: Path, settings: str = "") -> Iterator[Nats]:
 
 @pytest.fixture(scope="session")
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
-    """One server for the session; each test takes streams and buckets of its own."""
+    """One server for the session; each test uses separate streams and buckets."""
     with running(tmp_path_factory.mktemp("nats")) as server:
         yield server

@@ -1,7 +1,7 @@
 """A past for the device of a demo that has just begun: two weeks of air in ``raw``, a year in ``hourly``.
 
-The values follow the day and the season, so that a picture of them looks like one. Nobody takes them for measured:
-they carry ``simulated=true``.
+The values follow the time of day and the season, so that a picture of them is plausible. They carry
+``simulated=true``, so they cannot be mistaken for measurements.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _HOURS = {
     "camera_event,camera=simulated,kind=start": {"area_percent": Wave(8.0, 0.0, 2.0, 3.0)},
 }
 
-#: What InfluxDB tells of itself, as ``telegraf/hub/influxdb.conf`` keeps it.
+#: InfluxDB's internal metrics, as ``telegraf/hub/influxdb.conf`` keeps them.
 _INFLUXDB = {
     "influxdb": "go_memstats_sys_bytes=104857600,go_memstats_heap_inuse_bytes=62914560,"
     "storage_writer_dropped_points_sum=0,storage_writer_err_points_sum=0,"
@@ -82,7 +82,7 @@ _INFLUXDB = {
     "storage_cache_inuse_bytes=65536",
 }
 
-#: What a broker brings, which no demo has: messages through a gateway, and the device's own agent.
+#: Data that a broker brings and no demo has: messages through a gateway, and the device's own agent.
 _GATEWAY = (
     "mqtt_receipt,{tags} received=1i",
     "mqtt_gateway,{tags} unconfirmed_seconds=0.5,unconfirmed_messages=2i",
@@ -100,7 +100,7 @@ _STORE = "written=3i,conflicts=1i,failures=0i,pending_messages=0i,unchecked_mess
 
 
 def raw(host: str, site: str, now: float) -> Iterator[str]:
-    """Two weeks of air up to now, a point every ten minutes, and what a hub without a hub's snippets lacks."""
+    """Two weeks of air up to now, a point every ten minutes, and the data of a hub's snippets."""
     tags = f"host={host},site={site},simulated=true"
     yield from air(host, site, now - 14 * DAY, now, 600)
     for at in range(int(now) - 900, int(now), 60):
@@ -121,7 +121,7 @@ def raw(host: str, site: str, now: float) -> Iterator[str]:
 
 
 def air(host: str, site: str, begin: float, end: float, step: int) -> Iterator[str]:
-    """What the air was like from one time to another."""
+    """The air between two times."""
     tags = f"host={host},site={site},simulated=true"
     for at in range(int(begin), int(end), step):
         for sensor, fields in _SENSORS.items():

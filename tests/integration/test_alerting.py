@@ -1,4 +1,4 @@
-"""Each alert rule on the real InfluxDB: well, over its threshold, and back, beside a device that is well throughout."""
+"""Each alert rule on the real InfluxDB: healthy, over its threshold, and back, next to a device that stays healthy."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.engines
 
 COMMITTED = committed()
 
-#: What a device writes at a time, without the time; None where it writes nothing. The second argument is for how long
-#: it has been as it is, in seconds.
+#: The lines that a device writes at a time, without a timestamp, or None. The second argument is the time in seconds
+#: since its state last changed.
 Writes = Callable[[str, int], str | None]
 
 
 class Story(NamedTuple):
-    """What a device that is well writes, and one that is not; each writes every *step* seconds."""
+    """The lines of a healthy device and of an unhealthy one; each writes every *step* seconds."""
 
     well: Writes
     ill: Writes
@@ -50,12 +50,12 @@ def silence(_name: str, _elapsed: int) -> None:
 
 
 def growing(measurement: str, tags: str, field: str, pace: int, start: int) -> Writes:
-    """A count that changes with time, by so much a second."""
+    """A counter that grows by *pace* per second."""
     return lambda name, elapsed: f"{measurement},host={name},site=alerting{tags} {field}={start + pace * elapsed}i"
 
 
 def unit(name: str, active: int, sub: int, entered: int) -> Writes:
-    """What systemd says of a service."""
+    """Telegraf's metric for the state of a service in systemd."""
     fields = f"active_code={active}i,sub_code={sub}i,active_enter_timestamp_us={entered}i"
     return line("systemd_units", fields, f",name={name}.service")
 
@@ -208,7 +208,7 @@ def told(story: Story, influxdb: InfluxDB, key: str) -> Times:
 
 
 def of(outcomes: list[Outcome], key: str, tag: str) -> dict[str, Outcome]:
-    """What was said of the devices of one story, by their names' ends."""
+    """The outcomes for the devices of one story, by the suffix of their names."""
     mine = [each for each in outcomes if each.labels.get(tag, "").startswith(f"{key}-")]
     found = {each.labels[tag].removeprefix(f"{key}-"): each for each in mine}
     assert len(found) == len(mine), f"a device is judged twice: {mine}"
@@ -250,7 +250,7 @@ def test_the_cold_is_out_of_limits_too(influxdb: InfluxDB) -> None:
         assert found.fires
 
 
-def test_a_device_that_has_vanished_is_told_for_as_long_as_its_points_are_kept(influxdb: InfluxDB) -> None:
+def test_a_vanished_device_is_reported_while_its_points_are_retained(influxdb: InfluxDB) -> None:
     now = int(time.time())
     rule = COMMITTED["sensetig-device-silent"]
     write(influxdb, [f"system,host=gone-{days}d,site=alerting uptime=1i {now - days * 86400}" for days in (1, 29)])
@@ -345,7 +345,7 @@ def test_a_service_is_down_when_it_failed_or_stopped_and_not_when_a_job_has_ende
     assert found.fires is fires, is_so
 
 
-def test_a_job_that_failed_is_told_at_once_and_no_more_when_it_has_ended_well(influxdb: InfluxDB) -> None:
+def test_a_failed_job_alerts_at_once_until_it_succeeds(influxdb: InfluxDB) -> None:
     now, rule = int(time.time()), COMMITTED["sensetig-service-down"]
     idle, failed = unit("backup", 2, 1, 0), unit("backup", 3, 12, 0)
     lines = [f"{idle('job-a', 0)} {now - ago}" for ago in range(1200, 900, -30)]
@@ -359,7 +359,7 @@ def test_a_job_that_failed_is_told_at_once_and_no_more_when_it_has_ended_well(in
 def test_one_large_copy_is_no_disk_that_fills(influxdb: InfluxDB) -> None:
     now = int(time.time())
     rule = COMMITTED["sensetig-disk-full-in-a-day"]
-    # Half of what was free was taken at once, two hours ago.
+    # Half of the free space was taken at once, two hours ago.
     write(
         influxdb,
         [
@@ -371,7 +371,7 @@ def test_one_large_copy_is_no_disk_that_fills(influxdb: InfluxDB) -> None:
     assert not found.fires
 
 
-def test_what_is_let_go_on_the_way_to_open_panels_is_not_lost(influxdb: InfluxDB) -> None:
+def test_dropped_live_points_are_not_counted_as_lost(influxdb: InfluxDB) -> None:
     now = int(time.time())
     write(
         influxdb,
@@ -390,7 +390,7 @@ ONE_BY_ONE = {"device-silent", "name-clash", "downstream-silent", "disk-full-in-
 
 
 @pytest.mark.parametrize("key", STORIES)
-def test_all_windows_at_once_say_what_each_says_alone(key: str, influxdb: InfluxDB) -> None:
+def test_one_query_for_all_windows_agrees_with_single_queries(key: str, influxdb: InfluxDB) -> None:
     story, rule = STORIES[key], COMMITTED[f"sensetig-{key}"]
     name = f"windows-{key}"
     times = told(story, influxdb, name)

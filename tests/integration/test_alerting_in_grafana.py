@@ -1,4 +1,4 @@
-"""Alerting in a real Grafana: what is provisioned loads, fires, is sent, and ends; skipped where there is none."""
+"""Alerting in a real Grafana: the provisioning loads, an alert fires, is sent, and resolves; skipped without one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Grafana(NamedTuple):
     log: Path
 
     def get(self, path: str) -> Any:
-        """What the API answers to its administrator."""
+        """The API's response to its administrator."""
         answer = urllib3.request(
             "GET",
             self.url + path,
@@ -89,7 +89,7 @@ def until(question: Callable[[], Any], seconds: float = 300) -> Any:
 
 
 def hurried(folder: Path) -> Path:
-    """A bundle like the real one, whose rules are looked at as often as Grafana can, and sent at once."""
+    """A copy of the bundle whose rules are evaluated as often as Grafana can, and sent at once."""
     real = bundle.root() / "grafana"
     provisioning = folder / "grafana" / "provisioning"
     provisioning.mkdir(parents=True)
@@ -149,7 +149,7 @@ def looked_at(server: Grafana) -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def receiver() -> Iterator[tuple[str, queue.Queue[dict[str, Any]]]]:
-    """A web server on loopback that keeps what is posted to it, with the headers."""
+    """A web server on loopback that records the posted bodies and headers."""
     posted: queue.Queue[dict[str, Any]] = queue.Queue()
 
     class Handler(BaseHTTPRequestHandler):
@@ -172,7 +172,7 @@ def receiver() -> Iterator[tuple[str, queue.Queue[dict[str, Any]]]]:
 
 
 def ill_for_a_while(influxdb: InfluxDB, name: str, ago: int) -> None:
-    """Under-voltage that was so long ago, and will be out of the rule's five minutes when they are over."""
+    """Under-voltage *ago* seconds in the past, which soon leaves the rule's window of five minutes."""
     now = int(time.time())
     told = {ago: "true", 0: "false"}
     write(influxdb, [f"pi,host={name},site=alerting under_voltage={value} {now - ago}" for ago, value in told.items()])
@@ -246,7 +246,7 @@ def test_an_alert_is_seen_and_nothing_is_sent_where_nothing_is_set(influxdb: Inf
         # Only the last policy takes it, which is always mute, once Grafana has read its policies.
         until(lambda: set(grouped()) == {CHANNELS[0].name})
         assert server.rules()["Under-voltage"]["state"] == "firing"
-    # It has ended, and flushed what it would have sent.
+    # Grafana has ended, and flushed pending notifications.
     assert server.complaints() == []
 
 
@@ -267,7 +267,9 @@ def test_an_alert_fires_is_sent_to_the_webhook_and_so_is_its_end(influxdb: Influ
             assert alert["annotations"]["summary"] == "The power supply of sent is too weak"
             runbook = alert["annotations"]["runbook_url"]
             assert runbook.startswith("/d/sensetig-runbooks?viewPanel=")
-            link = alert["annotations"]["description"].rpartition("\nRunbook: ")[2]
+            link, document = alert["annotations"]["description"].splitlines()[-2:]
+            link = link.removeprefix("Runbook: ")
+            assert document == "Documentation: docs/how-to/runbooks.md#under-voltage"
             root = link.removesuffix(runbook)
             assert root.startswith("http")
             dashboard = alert["annotations"]["dashboard_url"]

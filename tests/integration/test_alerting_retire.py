@@ -89,14 +89,14 @@ def test_one_that_comes_back_is_watched_again(influxdb: InfluxDB, tmp_path: Path
     assert silent(influxdb, "back") == {"hall": True}
 
 
-def test_a_name_that_nobody_has_is_refused_and_nothing_is_written(influxdb: InfluxDB, tmp_path: Path) -> None:
+def test_an_unknown_name_is_rejected_and_nothing_is_written(influxdb: InfluxDB, tmp_path: Path) -> None:
     done = retire(influxdb, tmp_path, "nobody")
     assert done.exit_code == 1
     assert "no device 'nobody' has written within what InfluxDB keeps" in done.output
     assert reader(influxdb).query('SELECT "retired" FROM "system" WHERE "host" = \'nobody\'') == []
 
 
-def test_a_token_that_may_not_write_is_told(influxdb: InfluxDB, tmp_path: Path) -> None:
+def test_a_token_without_write_permission_is_reported(influxdb: InfluxDB, tmp_path: Path) -> None:
     write(influxdb, [f"system,host=kept,site=hall uptime=1i {int(time.time()) - 3600}"])
     done = retire(influxdb, tmp_path, "kept", token=influxdb.read_token)
     assert done.exit_code == 1

@@ -25,7 +25,7 @@ DAY = 86_400
 
 
 class Hub(NamedTuple):
-    """A hub of its own: an InfluxDB, and where its files are."""
+    """A separate hub: an InfluxDB, and the paths of its files."""
 
     url: str
     places: Places
@@ -87,7 +87,7 @@ def backed_up(hub: Hub, folder: Path) -> Path:
 
 
 def filled(hub: Hub) -> int:
-    """Points over twenty days, in several shards, and a database beside."""
+    """Write points over twenty days, in several shards, and a database; return the number of points."""
     hub.set_up()
     begin = int(time.time()) - 20 * DAY
     lines = [f"m,host=hall v={each} {begin + each * 600}" for each in range(20 * 144)]
@@ -100,7 +100,7 @@ def filled(hub: Hub) -> int:
     return len(lines)
 
 
-def test_what_is_lost_is_there_again_on_a_new_machine(hubs: list[Hub], tmp_path: Path) -> None:
+def test_a_new_machine_is_restored_from_a_backup(hubs: list[Hub], tmp_path: Path) -> None:
     first, second = hubs
     count = filled(first)
     assert first.points() == count
@@ -142,7 +142,7 @@ def test_restoring_replaces_what_came_after_and_can_be_done_again(hubs: list[Hub
         assert hub.points() == count
 
 
-def test_the_backup_of_one_that_is_away_is_told_and_the_ones_before_stay(hubs: list[Hub], tmp_path: Path) -> None:
+def test_a_backup_of_an_unreachable_hub_fails_and_keeps_the_previous_ones(hubs: list[Hub], tmp_path: Path) -> None:
     hub, _ = hubs
     filled(hub)
     path = backed_up(hub, tmp_path / "backups")

@@ -31,7 +31,7 @@ def _await_newer(rig: Rig) -> None:
     until(lambda: all(max(_stored(rig, name), default=-1) > number for name, number in sent.items()), 240)
 
 
-def test_an_edge_loses_nothing_but_what_a_restore_replaces(telegraf: Path, influxd: Path, tmp_path: Path) -> None:
+def test_an_edge_loses_only_the_data_that_a_restore_replaces(telegraf: Path, influxd: Path, tmp_path: Path) -> None:
     programs = programs_of(telegraf, influxd, tmp_path)
     settings = tmp_path / "etc"
     shutil.copytree(programs.template / "tokens", settings / "tokens")

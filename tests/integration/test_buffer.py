@@ -89,7 +89,7 @@ def test_points_of_a_killed_telegraf_are_delivered_once(telegraf: Path, influxdb
     assert all(row[0] % 1_000_000_000 == 1 for row in rows)
 
 
-def test_a_damaged_buffer_loses_only_what_is_damaged(telegraf: Path, influxdb: InfluxDB, tmp_path: Path) -> None:
+def test_a_damaged_buffer_loses_only_damaged_points(telegraf: Path, influxdb: InfluxDB, tmp_path: Path) -> None:
     written(telegraf, tmp_path, "spoiled")
     (segment,) = [path for path in (tmp_path / "buffer").glob("*/*") if path.stat().st_size]
     content = bytearray(segment.read_bytes())

@@ -476,7 +476,7 @@ def test_without_a_broker_the_camera_starts_and_ends_in_time(tmp_path: Path, mon
                 assert "the broker 127.0.0.1:1 cannot be reached; trying again" in errors[0]
             begun = time.monotonic()
             made.close()
-            # Two seconds, and what a busy machine adds; the client alone would wait for a minute.
+            # Two seconds plus a margin for a busy machine; without the limit, the client would wait for a minute.
             assert time.monotonic() - begun < 30
 
 

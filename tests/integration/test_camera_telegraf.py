@@ -54,7 +54,7 @@ class Run:
             )
 
     def metrics(self) -> list[Metric]:
-        """What has been written until now, whole lines only."""
+        """The metrics written so far, whole lines only."""
         text = self._out.read_text(encoding="utf-8") if self._out.exists() else ""
         with contextlib.suppress(ParseError):  # the last line may be only half there
             return list(decode_lines(text[: text.rfind("\n") + 1]))

@@ -73,7 +73,7 @@ def test_every_sample_is_stored_once_after(outcomes: Mapping[str, Future[Outcome
     assert [(each.source, each.lost) for each in kept if each.lost] == []
     for each in outcome.accounts:
         assert (each.duplicates, each.invented) == (0, 0)
-        # What a killed Telegraf had not flushed is the end of what was sent before, with nothing stored in between.
+        # A killed Telegraf loses only the last samples before the kill, in one contiguous block.
         assert not each.lost or each.lost[-1] - each.lost[0] < len(each.lost) + 2, each
     assert not outcome.stuck
     assert outcome.alerts == ((), ())

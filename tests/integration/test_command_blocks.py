@@ -38,9 +38,9 @@ class Place(NamedTuple):
     """Where the commands run.
 
     Args:
-        folder: the working directory, with links to what the checkout has.
+        folder: the working directory, with links to the contents of the checkout.
         environment: with the engines and the environment's programs on PATH.
-        replaced: addresses and folders of an installation, and what takes their place here.
+        replaced: addresses and folders of an installation, with their replacements here.
     """
 
     folder: Path
@@ -76,7 +76,7 @@ def place(influxd: Path, telegraf: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def run(block: Block, place: Place) -> str:
-    """Run a block's commands, and return what they print."""
+    """Run a block's commands, and return their output."""
     script = block.commands
     for written, here in place.replaced.items():
         script = script.replace(written, here)

@@ -1,7 +1,7 @@
-"""Dashboards that others have made for Telegraf's own inputs find in InfluxDB what they ask for.
+"""Community dashboards for Telegraf's own inputs find their measurements and fields in InfluxDB.
 
-Only the names that they read are kept here: the dashboards themselves are their makers'. docs/how-to/dashboards.md
-says which were opened in Grafana, and what each does not find.
+Only the names that they read are listed here; the dashboards belong to their authors.
+docs/how-to/community-dashboards.md says which were opened in Grafana, and which data each of them misses.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tests.integration.dashboard_data import Filled
 
 pytestmark = pytest.mark.engines
 
-#: What the dashboards 10578 (Raspberry Pi Monitoring) and 928 (Telegraf: system dashboard) of grafana.com read.
+#: Fields read by the dashboards 10578 (Raspberry Pi Monitoring) and 928 (Telegraf: system dashboard) of grafana.com.
 READ = {
     "system": "uptime load1 load5 load15",
     "cpu": "usage_idle usage_user usage_system usage_softirq usage_steal usage_nice usage_irq usage_iowait usage_guest "

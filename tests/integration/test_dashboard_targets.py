@@ -61,7 +61,7 @@ def asked(target: dashboards.Target, filled: Filled) -> str:
 
 
 def hours_faults(target: dashboards.Target, filled: Filled) -> Iterator[str]:
-    """Whether InfluxDB understands the query of a target that reads hours, and answers where it has them."""
+    """Whether InfluxDB understands the query of a target that reads hours, and answers if it has them."""
     if not target.query.startswith("$points"):
         return
     dashboard = next(each for each in COMMITTED.values() if each["uid"] == target.dashboard)
@@ -123,7 +123,7 @@ def marked(mark: dashboards.Target, filled: Filled, host: str) -> list[dict[str,
 
 
 @pytest.mark.parametrize("mark", [mark for mark in MARKS if mark.panel == "Motion"], ids=str)
-def test_motion_spans_what_it_marks_and_says_how_long_it_was(mark: dashboards.Target, filled: Filled) -> None:
+def test_a_motion_annotation_covers_the_event_and_states_its_duration(mark: dashboards.Target, filled: Filled) -> None:
     spans = marked(mark, filled, filled.host)
     ended = 'SELECT "event_id" FROM "camera_event" WHERE "kind" = \'end\''
     (series,) = filled.ask(f"{ended} AND time >= {filled.begin_ms}ms AND time <= {filled.end_ms}ms")
@@ -151,9 +151,7 @@ def test_a_restart_is_marked_from_the_start_to_the_first_point_after_it(
 
 
 @pytest.mark.parametrize("mark", [mark for mark in MARKS if mark.panel == "Deployments"], ids=str)
-def test_a_deployment_is_marked_where_a_device_tells_of_another_version(
-    mark: dashboards.Target, filled: Filled
-) -> None:
+def test_a_deployment_is_marked_where_the_version_changes(mark: dashboards.Target, filled: Filled) -> None:
     (point,) = marked(mark, filled, "pi-kitchen")
     assert point["text"] == "SenseTIG 0.2.0"
     assert point["tags"] == "pi-kitchen"
@@ -168,7 +166,7 @@ def test_no_annotation_marks_another_device_s_events(name: str, filled: Filled) 
     dashboards.hold(dashboards.marks(COMMITTED[name]), lambda mark: map(str, marked(mark, filled, "no-such-device")))
 
 
-def test_what_a_device_of_another_name_has_written_is_not_shown(filled: Filled) -> None:
+def test_points_of_other_devices_are_not_shown(filled: Filled) -> None:
     target = next(target for target in TARGETS if target.dashboard == "sensetig-device")
     query = dashboards.filled(
         target.query,

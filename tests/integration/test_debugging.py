@@ -46,7 +46,7 @@ def batch(process: subprocess.Popen[bytes]) -> bytes:
 
 
 def listening(process: subprocess.Popen[bytes], port: int | None = None) -> set[tuple[str, int]]:
-    """Where the collector listens, and whoever has that port: the debugger's adapter is no child of the collector."""
+    """Ports of the collector, and of the owner of *port*: the debugger's adapter is not a child of the collector."""
     family = {process.pid, *(each.pid for each in psutil.Process(process.pid).children(recursive=True))}
     there = [
         (each.pid, (str(each.laddr[0]), int(each.laddr[1])))
@@ -58,7 +58,7 @@ def listening(process: subprocess.Popen[bytes], port: int | None = None) -> set[
 
 
 def initialised(port: int) -> dict[str, Any]:
-    """What the debugger's first request gets: https://microsoft.github.io/debug-adapter-protocol/"""
+    """The response to the debugger's first request: https://microsoft.github.io/debug-adapter-protocol/"""
     request = json.dumps(
         {"seq": 1, "type": "request", "command": "initialize", "arguments": {"adapterID": "python"}}
     ).encode()
@@ -98,12 +98,12 @@ def test_without_the_variable_or_for_another_collector_nothing_listens(debug: st
 
 
 @pytest.mark.parametrize("text", ["", "5678", "sensehat", "sensehat:0", "sensehat:80", "sensehat:5678:now", "a b:5678"])
-def test_what_is_no_port_of_a_collector_is_told(text: str) -> None:
+def test_an_invalid_debug_port_is_reported(text: str) -> None:
     with pytest.raises(SettingsError, match="expected"):
         parse(text)
 
 
-def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
+def test_a_port_in_use_is_reported_in_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, collector(f"system:{taken.getsockname()[1]}") as process:
         assert process.stderr is not None
         assert b"no debugger can attach" in process.stderr.read()

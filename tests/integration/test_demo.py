@@ -1,4 +1,4 @@
-"""The demo as a stranger runs it: what arrives, what it leaves, and what it says when something is in its way."""
+"""The demo as a new user runs it: the data that arrives, the files that remain, and messages about obstacles."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_every_collectors_data_arrives_through_telegraf(demo: Demo) -> None:
         assert measurements[name]["newest_age_seconds"] < demo.summary["seconds"], name
 
 
-def test_the_summary_says_what_a_script_needs(demo: Demo) -> None:
+def test_the_summary_has_the_data_for_scripts(demo: Demo) -> None:
     summary = demo.summary
     assert summary["versions"].keys() == {"sensetig", "python", "telegraf", "influxdb", "grafana"}
     assert summary["seconds"] >= 40
@@ -136,9 +136,7 @@ def test_a_signal_stops_everything_that_the_demo_started(
         assert not psutil.wait_procs(engines, timeout=60)[1]
 
 
-def test_after_a_kill_the_next_run_stops_what_was_left_and_says_which_ports_are_taken(
-    tmp_path: Path, telegraf: Path
-) -> None:
+def test_after_a_kill_the_next_run_stops_leftover_engines_and_names_taken_ports(tmp_path: Path, telegraf: Path) -> None:
     del telegraf
     state = tmp_path / "state"
     with socket.socket() as taken:
@@ -205,7 +203,7 @@ def test_an_engine_that_is_killed_ends_the_demo_with_a_sentence(tmp_path: Path, 
         assert not psutil.wait_procs(engines, timeout=60)[1]
 
 
-def test_a_recording_that_is_none_is_told_in_the_collectors_words(tmp_path: Path, telegraf: Path) -> None:
+def test_an_invalid_recording_is_reported_in_the_collectors_words(tmp_path: Path, telegraf: Path) -> None:
     del telegraf
     recording = tmp_path / "readings.csv"
     recording.write_text("this,is,no,recording\n1,2,3,4\n")
@@ -215,7 +213,7 @@ def test_a_recording_that_is_none_is_told_in_the_collectors_words(tmp_path: Path
     assert "no data has arrived through Telegraf from: sensehat" in ran.stderr
 
 
-def test_a_full_disk_is_told_and_the_state_can_still_be_cleaned(tmp_path: Path, telegraf: Path) -> None:
+def test_a_full_disk_is_reported_and_the_state_can_still_be_removed(tmp_path: Path, telegraf: Path) -> None:
     del telegraf
     if os.geteuid() != 0:
         pytest.skip("only root can mount the small file system that this test fills")
@@ -246,7 +244,7 @@ def test_a_full_disk_is_told_and_the_state_can_still_be_cleaned(tmp_path: Path, 
         subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_grafana_that_does_not_start_is_told_and_the_rest_runs(tmp_path: Path, telegraf: Path) -> None:
+def test_a_failed_grafana_is_reported_and_the_rest_runs(tmp_path: Path, telegraf: Path) -> None:
     del telegraf
     home = tmp_path / "grafana"
     (home / "bin").mkdir(parents=True)

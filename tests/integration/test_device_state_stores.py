@@ -28,7 +28,7 @@ from tests.integration import nats
 
 Open = Callable[[], Store]
 
-#: Names as devices have them, and as nobody should.
+#: Names of devices, ordinary and hostile.
 NAMES = ["pi", "a.b", "Küche 1", "*", "sensetig/>", "'; DROP TABLE state; --", "=2E", "x" * 200]
 
 
@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[nats.Nats]:
 
 @pytest.fixture(params=["sqlite", "nats"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    """Opens one store, again and again, as so many workers would."""
+    """Open one store repeatedly, as several workers would."""
     stores: list[Store] = []
     if request.param == "nats":
         server: nats.Nats = request.getfixturevalue("server")
@@ -69,7 +69,7 @@ def test_a_store_that_is_new_is_empty(opened: Open) -> None:
     assert (dict(store.read(["pi"])), list(store.devices())) == ({}, [])
 
 
-def test_what_is_written_is_read_by_another_worker_with_its_revision(opened: Open) -> None:
+def test_another_worker_reads_a_written_state_with_its_revision(opened: Open) -> None:
     first = opened().write([Change(name, name.encode(), None) for name in NAMES])
     other = opened()
     assert {name: (stored.document, stored.revision) for name, stored in other.read(NAMES).items()} == {
@@ -117,7 +117,7 @@ def sqlite(path: Path, said: list[str]) -> SqliteStore:
     return SqliteStore(str(path), said.append, busy_seconds=0.2)
 
 
-def test_a_locked_file_is_told_and_serves_once_it_is_free(tmp_path: Path) -> None:
+def test_a_locked_file_is_reported_and_works_once_it_is_free(tmp_path: Path) -> None:
     said: list[str] = []
     store = sqlite(tmp_path / "state.db", said)
     store.write([Change("pi", b"1", None)])
@@ -195,7 +195,7 @@ def test_a_damaged_file_is_put_aside_and_another_begun_for_all_workers(tmp_path:
     two.close()
 
 
-def test_a_file_that_is_removed_under_a_worker_is_begun_anew(tmp_path: Path) -> None:
+def test_a_file_removed_under_a_worker_is_recreated(tmp_path: Path) -> None:
     store = sqlite(tmp_path / "state.db", [])
     store.write([Change("pi", b"1", None)])
     for file in tmp_path.iterdir():
@@ -206,18 +206,18 @@ def test_a_file_that_is_removed_under_a_worker_is_begun_anew(tmp_path: Path) -> 
     assert (tmp_path / "state.db").stat().st_size > 0
 
 
-def test_a_folder_in_the_files_place_is_told(tmp_path: Path) -> None:
+def test_a_folder_at_the_files_path_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be opened; its folder must be there"):
         sqlite(tmp_path, []).devices()
 
 
-def test_a_file_on_the_way_to_the_folder_is_told(tmp_path: Path) -> None:
+def test_a_file_in_the_path_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"Not a directory|File exists"):
         sqlite(tmp_path / "file" / "state.db", []).devices()
 
 
-#: Writes under a bound on the size of files, which is what a full disk is to SQLite, and then without.
+#: Writes with a limit on file sizes, which SQLite reports as a full disk, and then without a limit.
 _FULL = """
 import resource, signal, sys
 sys.path.insert(0, {root!r})
@@ -236,7 +236,7 @@ print(len(store.write([Change(f"d{{n}}", b"x" * 4000, None) for n in range(100)]
 """
 
 
-def test_a_file_that_cannot_grow_is_told_and_nothing_is_half_written(tmp_path: Path) -> None:
+def test_a_file_that_cannot_grow_is_reported_without_partial_writes(tmp_path: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
     program = _FULL.format(root=str(Path(__file__).parents[2]))
     ran = subprocess.run(
@@ -263,7 +263,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_is_told_and_serves_again_once_there_is_room(disk: Path) -> None:
+def test_a_full_disk_is_reported_and_works_once_there_is_space(disk: Path) -> None:
     store = sqlite(disk / "state.db", [])
     store.write([Change("pi", b"1", None)])
     (disk / "ballast").write_bytes(b"x" * 300 * 1024)
@@ -276,7 +276,7 @@ def test_a_full_disk_is_told_and_serves_again_once_there_is_room(disk: Path) -> 
     store.close()
 
 
-def test_a_read_only_disk_is_told_and_serves_again_once_it_can_be_written(disk: Path) -> None:
+def test_a_read_only_disk_is_reported_and_works_once_it_is_writable(disk: Path) -> None:
     store = sqlite(disk / "state.db", [])
     store.write([Change("pi", b"1", None)])
     store.close()
@@ -290,7 +290,7 @@ def test_a_read_only_disk_is_told_and_serves_again_once_it_can_be_written(disk: 
     store.close()
 
 
-def test_a_server_that_goes_away_is_told_and_serves_when_it_is_back(tmp_path: Path) -> None:
+def test_a_lost_server_is_reported_and_works_when_it_is_back(tmp_path: Path) -> None:
     with nats.running(tmp_path / "nats") as server:
         store = NatsStore(Server("127.0.0.1", server.port, False), "state", 1, pytest.fail)
         revision = store.write([Change("pi", b"1", None)])["pi"]
@@ -309,7 +309,7 @@ def test_a_server_that_goes_away_is_told_and_serves_when_it_is_back(tmp_path: Pa
         store.close()
 
 
-def test_a_server_that_is_not_there_is_told_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_server_is_reported_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     store = NatsStore(Server("127.0.0.1", 9, False), "state", 1, pytest.fail)
     start = time.monotonic()

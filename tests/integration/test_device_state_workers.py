@@ -1,4 +1,4 @@
-"""Workers of the real program on one device: each message counts once, whoever gets it and whoever is killed."""
+"""Real workers on one device: each message counts once, even if workers are killed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PATIENT = (
 
 
 class Place(NamedTuple):
-    """A store that workers share: what tells them of it, and how the test looks into it."""
+    """A store that workers share: their environment, and the test's access to the store."""
 
     environ: dict[str, str]
     store: Store
@@ -103,7 +103,7 @@ class Worker:
         return next(line for line in self._lines if line.startswith(start))
 
     def end(self) -> tuple[int, bytes]:
-        """End it as Telegraf does, by closing its input: its status, and what it said."""
+        """End it as Telegraf does, by closing its input; return its status and its output."""
         _, said = self._process.communicate(timeout=240)
         return self._process.returncode, said
 
@@ -114,7 +114,7 @@ class Worker:
 
 @pytest.fixture
 def started() -> Iterator[Callable[[Place, float], Worker]]:
-    """Starts workers, of which none outlives the test."""
+    """Start workers, and stop them at the end of the test."""
     workers: list[Worker] = []
 
     def start(place: Place, seconds: float) -> Worker:

@@ -236,7 +236,7 @@ def test_an_influxdb_that_does_not_answer_is_the_only_red_line(hub: Hub) -> None
     assert wrong["buckets"][0].text == "not checked: InfluxDB comes first"
 
 
-def test_silence_and_a_wrong_clock_are_told_apart(hub: Hub) -> None:
+def test_silence_and_a_wrong_clock_are_distinguished(hub: Hub) -> None:
     (found,) = hub.wrong(hub.later(900))["fresh"]
     assert (found.level, "min old" in found.text.replace("\u202f", " ")) == (ACT, True)
     assert found.cure == run("systemctl", "restart", "telegraf.service")

@@ -1,9 +1,10 @@
-"""The documentation site: built as `make docs` builds it, read in a browser without the internet, and its diagrams."""
+"""The documentation site: built as `make docs` builds it, read in a browser and in Grafana, and its diagrams."""
 
 from __future__ import annotations
 
 import http.server
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,10 +13,19 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import urllib3
+import yaml
 from playwright.sync_api import Page, Route
+from urllib3.util import make_headers
 
+from grafana.alerting import panel_of
+from grafana.alerting.model import RUNBOOKS
+from grafana.alerting.rules import RULES
+from sensetig.demo.testbed import grafana, ports, processes
+from sensetig.engines import locate
 from tests.golden import ROOT
 from tools.diagrams import DOCS, DiagramError, all_diagrams, draw, mermaid, opened
 
@@ -120,7 +130,7 @@ def test_mermaid_draws_every_diagram(page: Page) -> None:
     assert all("<svg " in each for each in drawn.values())
 
 
-def test_mermaid_refuses_what_is_no_diagram(page: Page) -> None:
+def test_mermaid_rejects_an_invalid_diagram(page: Page) -> None:
     try:
         script = mermaid(fetch=False)
     except DiagramError as error:
@@ -128,3 +138,123 @@ def test_mermaid_refuses_what_is_no_diagram(page: Page) -> None:
     diagram = all_diagrams(DOCS)[0]._replace(source="flowchart LR\n  a --\n")
     with pytest.raises(DiagramError, match="Mermaid cannot draw the diagram"):
         draw([diagram], script, page)
+
+
+# --- the site in Grafana, as the playbook puts it there ------------------------------------------------------
+
+#: Where the playbook has Grafana serve the site.
+_SERVED = "public/sensetig"
+
+
+def role() -> dict[str, Any]:
+    """The playbook's variables for links to the pages in rules and dashboards."""
+    read: dict[str, Any] = yaml.safe_load((ROOT / "ansible/roles/grafana/vars/main.yml").read_text(encoding="utf-8"))
+    return read
+
+
+def with_links(text: str, form: str, address: str = "") -> str:
+    """A provisioned file as the playbook installs it."""
+    return re.sub(role()["grafana_page"], form.replace("{{ sensetig_documentation_url }}", address), text)
+
+
+def rules_with_links(address: str) -> str:
+    """The alert rules as they are on a hub."""
+    text = (ROOT / "grafana/provisioning/alerting/rules.yaml").read_text(encoding="utf-8")
+    return with_links(text, role()["grafana_page_address"], address)
+
+
+def board_with_links() -> str:
+    """The dashboard *Runbooks* as it is on a hub."""
+    text = (ROOT / "grafana/dashboards/runbooks.json").read_text(encoding="utf-8")
+    return with_links(text, role()["grafana_page_link"])
+
+
+def missing(site: Path, links: set[str]) -> set[str]:
+    """The links below the site's root that lead to no page, or to no place on it."""
+    lost = set()
+    for link in links:
+        page, _, anchor = link.partition("#")
+        path = site / page
+        if not path.is_file() or (anchor and f'id="{anchor}"' not in path.read_text(encoding="utf-8")):
+            lost.add(link)
+    return lost
+
+
+def test_every_alert_leads_to_its_section_of_the_site(site: Path) -> None:
+    groups = yaml.safe_load(rules_with_links("https://hub.local/" + _SERVED))["groups"]
+    links = {}
+    for rule in (rule for group in groups for rule in group["rules"]):
+        *_, link = rule["annotations"]["description"].splitlines()
+        links[rule["uid"]] = link.removeprefix(f"Documentation: https://hub.local/{_SERVED}/")
+    assert links == {rule.uid: f"how-to/runbooks.html#{rule.key}" for rule in RULES}
+    assert missing(site, set(links.values())) == set()
+
+
+def test_every_page_that_a_runbook_names_is_in_the_site(site: Path) -> None:
+    links = set(re.findall(rf"<a href='\./{_SERVED}/([^']+)' target='_blank'>", board_with_links()))
+    assert len(links) > 3
+    assert missing(site, links) == set()
+    assert missing(site, {"how-to/runbooks.html#nowhere", "nowhere.html"}) == {
+        "how-to/runbooks.html#nowhere", "nowhere.html",
+    }  # fmt: skip
+
+
+def test_every_page_that_a_program_names_is_in_the_site(site: Path) -> None:
+    named = set()
+    for path in [*(ROOT / "sensetig").rglob("*.py"), *(ROOT / "ansible").rglob("*.yml"), ROOT / "install"]:
+        named |= set(re.findall(role()["grafana_page"], path.read_text(encoding="utf-8")))
+    links = {f"{page}.html{anchor}" for page, anchor in named} - {"how-to/tls.html#own"}  # an example in a docstring
+    assert len(links) > 10
+    assert missing(site, links) == set()
+
+
+@pytest.fixture
+def served(site: Path, tmp_path: Path) -> Iterator[str]:
+    """A Grafana that needs a login, with the site where the playbook puts it, and the runbooks with their links."""
+    home = locate("grafana")
+    if home is None:
+        pytest.skip("no Grafana on this machine: set GRAFANA_HOME to its folder to read the site in it")
+    public, provisioning = tmp_path / "public", tmp_path / "grafana" / "provisioning"
+    public.mkdir()
+    for path in (home.path / "public").iterdir():
+        (public / path.name).symlink_to(path)
+    (public / Path(role()["grafana_documentation_served"]).name).symlink_to(site)
+    provisioning.mkdir(parents=True)
+    for name in ("dashboards", "datasources", "plugins"):
+        (provisioning / name).symlink_to(ROOT / "grafana" / "provisioning" / name)
+    boards = tmp_path / "grafana" / "dashboards"
+    boards.mkdir()
+    (boards / "runbooks.json").write_text(board_with_links(), encoding="utf-8")
+    shutil.copy(ROOT / "grafana" / "dashboards" / "device.json", boards)
+    settings = {"SENSETIG_INFLUXDB_URL": "http://127.0.0.1:9", "SENSETIG_GRAFANA_TOKEN": "none",
+                "GF_SERVER_STATIC_ROOT_PATH": str(public), "GF_AUTH_ANONYMOUS_ENABLED": "false",
+                "GF_SECURITY_CONTENT_SECURITY_POLICY": "true"}  # fmt: skip
+    identity, url = grafana.start(
+        home.path, tmp_path, tmp_path / "data", ports.any_free(), settings, tmp_path / "log", password="only-for-this"  # noqa: S106
+    )  # fmt: skip
+    try:
+        yield url
+    finally:
+        processes.stop([identity])
+
+
+@pytest.mark.engines
+@pytest.mark.timeout(900)
+def test_grafana_serves_the_site_without_a_login_and_its_runbooks_lead_there(
+    served: str, site: Path, page: Page
+) -> None:
+    for path in ("index.html", "how-to/runbooks.html", "search/search_index.json", "site.css"):
+        answer = urllib3.request("GET", f"{served}/{_SERVED}/{path}", redirect=False, retries=False, timeout=120)
+        assert (answer.status, answer.data) == (200, (site / path).read_bytes()), path
+
+    page.set_extra_http_headers(make_headers(basic_auth=f"{grafana.ADMINISTRATOR}:only-for-this"))
+    board, panel = panel_of(RUNBOOKS, "Environment out of limits")
+    page.goto(f"{served}/d/{board}?viewPanel={panel}")
+    link = page.locator(f"a[href*='{_SERVED}/how-to/calibration.html']")
+    link.wait_for()
+    with page.expect_popup() as opened_page:
+        link.click()
+    opened_page.value.wait_for_url("**/calibration.html")
+    assert opened_page.value.url == f"{served}/{_SERVED}/how-to/calibration.html"
+    assert opened_page.value.title().startswith("Calibrat")
+    page.set_extra_http_headers({})

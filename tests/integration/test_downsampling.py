@@ -61,7 +61,7 @@ class Store(NamedTuple):
         assert status == "success", [log.message for log in tasks.get_run_logs(task.id, run.id)]
 
     def hourly(self, measurement: str, *, where: str = "") -> Rows:
-        """What the bucket hourly holds of a measurement, read by InfluxQL as a dashboard reads it."""
+        """The contents of a measurement in the bucket hourly, queried with InfluxQL as a dashboard does."""
         status, answer = _influxql(self.influxdb, f'SELECT * FROM "hourly"."{measurement}" {where}')  # noqa: S608
         assert status == 200, answer
         rows: Rows = {}

@@ -12,8 +12,8 @@ from sensetig.engines import catalogue, locate, sources
 
 TELEGRAF = catalogue.load().engines["telegraf"]
 
-#: What comes along unasked: the influx parser's other half, the parser that inputs.exec falls back to, and the
-#: one that Telegraf's own configuration reader needs.
+#: Plugins that are always built: the influx parser's other half, the default parser of inputs.exec, and the parser that
+#: Telegraf's configuration reader needs.
 COMPANIONS = {"parsers.influx_upstream", "parsers.nagios", "parsers.csv"}
 
 

@@ -1,6 +1,6 @@
-"""The vendor's archive over HTTP: what is signed and whole is unpacked, everything else is refused with a sentence.
+"""The vendor's archive over HTTP: a signed, complete package is unpacked; all others are rejected with a sentence.
 
-The server is on loopback and has a key of its own; the vendors' real hosts are out of reach of the tests.
+The server is on loopback and signs with a test key; the tests cannot reach the vendors' real hosts.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def test_a_signed_package_is_verified_and_its_program_laid_out(vendor: Vendor, t
     ]
 
 
-def test_a_folder_is_laid_out_with_its_links_and_without_what_is_beside_it(vendor: Vendor, tmp_path: Path) -> None:
+def test_a_folder_is_unpacked_with_its_links_and_without_other_files(vendor: Vendor, tmp_path: Path) -> None:
     vendor.write_deb(
         deb(
             {"usr/share/grafana/bin/grafana": PROGRAM, "usr/share/grafana/conf/defaults.ini": b"x", "etc/other": b"y"},
@@ -202,7 +202,7 @@ def place(vendor: Vendor, folder: Path) -> sources.Place:
     )
 
 
-def test_what_the_archive_gave_is_in_the_cache_and_needs_no_network_again(vendor: Vendor, tmp_path: Path) -> None:
+def test_a_downloaded_engine_is_cached_and_needs_no_network_again(vendor: Vendor, tmp_path: Path) -> None:
     here = place(vendor, tmp_path)
     assert sources.locate("telegraf", here) is None
     got = sources.obtain("telegraf", lambda _: None, here)
@@ -234,7 +234,7 @@ def test_a_grafana_that_is_not_to_be_had_is_one_sentence_that_says_how_to_get_it
     here = place(vendor, tmp_path)
     grafana = here.catalogue.engines["grafana"]._replace(package=vendor.package(takes="usr/share/grafana/"))
     here = here._replace(catalogue=here.catalogue._replace(engines={"grafana": grafana}))
-    sentence = r"^Grafana 12\.4\.1 is not to be had \(.*404.*\): everything but the dashboards works .* GRAFANA_HOME$"
+    sentence = r"^Grafana 12\.4\.1 is not available \(.*404.*\): everything but the dashboards works .* GRAFANA_HOME$"
     with pytest.raises(EngineUnavailable, match=sentence):
         sources.obtain("grafana", pytest.fail, here)
 
@@ -244,7 +244,7 @@ def test_a_refused_package_leaves_the_cache_empty_and_the_next_source_is_asked(v
     here = place(vendor, tmp_path)
     said: list[str] = []
     sentence = (
-        r"^Telegraf 1\.39\.3 is not to be had \(.*altered on the way; a build needs a checkout.*\): without it no"
+        r"^Telegraf 1\.39\.3 is not available \(.*altered on the way; a build needs a checkout.*\): without it no"
     )
     with pytest.raises(EngineUnavailable, match=sentence):
         sources.obtain("telegraf", said.append, here)

@@ -14,7 +14,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +34,8 @@ from sensetig.demo.testbed import ports
 from sensetig.engines import os_packages
 from sensetig.security import certificates
 from tests.integration.conftest import InfluxDB
+from tests.unit.camera_control_support import ScriptedMedia
+from tests.unit.camera_control_support import site as camera_site
 
 TEMPLATE = bundle.root() / "ansible" / "roles" / "proxy" / "templates" / "sensetig.conf.j2"
 
@@ -63,6 +67,14 @@ def nginx() -> str:
         found = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
     assert found is not None
     return found
+
+
+def configure(folder: Path, **variables: object) -> None:
+    """Write nginx's settings into a folder, with the role's template."""
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False).from_string(TEMPLATE.read_text())  # noqa: S701 - no HTML
+    loopback = {"proxy_address": "127.0.0.1", "proxy_enrolment_address": "127.0.0.1"}
+    (folder / "sensetig.conf").write_text(template.render(ansible_managed="", **loopback, **variables))
+    (folder / "nginx.conf").write_text(_NGINX.format(folder=folder))
 
 
 class Authority:
@@ -119,7 +131,7 @@ class Door(NamedTuple):
     process: subprocess.Popen[bytes]
 
     def pool(self, certificate: tuple[str, str] | None = None) -> urllib3.PoolManager:
-        """A client that trusts the authority, with a certificate of its own or without."""
+        """A client that trusts the authority, with or without a client certificate."""
         context = ssl.create_default_context(cafile=str(self.authority.folder / "authority.crt"))
         if certificate is not None:
             context.load_cert_chain(*certificate)
@@ -135,11 +147,13 @@ class Door(NamedTuple):
 
 
 class _Page(http.server.BaseHTTPRequestHandler):
-    """In Grafana's place: answers with what it was asked."""
+    """A fake Grafana that echoes the request, and shows the dashboard Camera to one session only."""
 
     def do_GET(self) -> None:
         body = f"page {self.path} from {self.headers['X-Forwarded-For']}".encode()
-        self.send_response(200)
+        session = SimpleCookie(self.headers["Cookie"]).get("grafana_session")
+        known = {"may": 200, "may-not": 403}.get("" if session is None else session.value, 401)
+        self.send_response(known if self.path.startswith("/api/dashboards/uid/") else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -148,6 +162,22 @@ class _Page(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
+
+
+#: The clips of the hub's two cameras, by the camera's name.
+CLIPS = {
+    "hall": "2026/11/21/20261121T080005.000000Z-hall.mp4",
+    "yard": "2026/11/21/20261121T080105.000000Z-yard.mp4",
+}
+
+
+def _media(folder: Path, name: str) -> Path:
+    """The folder of a camera's media, with a clip of ten bytes in it."""
+    root = folder / name
+    (root / CLIPS[name]).parent.mkdir(parents=True)
+    (root / CLIPS[name]).write_bytes(name.encode().ljust(10, b"."))
+    (root / "2026" / "secret.txt").write_bytes(b"secret")
+    return root
 
 
 @pytest.fixture(scope="module")
@@ -159,28 +189,26 @@ def door(influxdb: InfluxDB, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     page = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Page)
     threading.Thread(target=page.serve_forever, daemon=True).start()
     port, enrolment_port, receiver_port = ports.any_free(), ports.any_free(), ports.any_free()
+    ended = ExitStack()
+    cameras = [ended.enter_context(camera_site(ScriptedMedia(str(_media(folder, name))))) for name in CLIPS]
     # nginx's workers do not get through a folder of the test's own.
     public = Path(tempfile.mkdtemp())
     public.chmod(0o755)
     asked = public / "socket"
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False).from_string(TEMPLATE.read_text())  # noqa: S701 - no HTML
-    (folder / "sensetig.conf").write_text(
-        template.render(
-            ansible_managed="", proxy_address="127.0.0.1", proxy_port=port, proxy_certificate=certificate,
-            proxy_key=key, proxy_authority=authority.folder / "authority.crt",
-            proxy_revoked=authority.folder / "revoked.crl", proxy_receiver=f"http://127.0.0.1:{receiver_port}",
-            proxy_grafana_port=page.server_port, proxy_enrolment_port=enrolment_port,
-            proxy_enrolment_address="127.0.0.1", proxy_enrolment_certificate=certificate, proxy_enrolment_key=key,
-            proxy_enrolment_socket=asked,
-        )
+    configure(
+        folder, proxy_port=port, proxy_certificate=certificate, proxy_key=key,
+        proxy_authority=authority.folder / "authority.crt", proxy_revoked=authority.folder / "revoked.crl",
+        proxy_receiver=f"http://127.0.0.1:{receiver_port}", proxy_grafana_port=page.server_port,
+        proxy_camera_ports=[camera.port for camera in cameras], proxy_enrolment_port=enrolment_port,
+        proxy_enrolment_certificate=certificate, proxy_enrolment_key=key, proxy_enrolment_socket=asked,
     )  # fmt: skip
-    (folder / "nginx.conf").write_text(_NGINX.format(folder=folder))
     serve = [sys.executable, "-m", "sensetig", "enrol", "serve", "--socket", str(asked)]
     receive = [
         sys.executable, "-m", "sensetig", "outbox", "--receive", "--folder", str(public), "--gateway", "garden",
         "--listen", f"127.0.0.1:{receiver_port}", "--url", influxdb.url,
     ]  # fmt: skip
     with (
+        ended,
         (folder / "enrolment.log").open("wb") as log,
         (folder / "receiver.log").open("wb") as receiver_log,
         subprocess.Popen(serve, stdout=log) as service,
@@ -235,7 +263,7 @@ def test_a_device_writes_with_its_certificate_and_token(door: Door, influxdb: In
 @pytest.mark.parametrize(
     "line", ["door,host=cellar value=1", "door value=1", "door,host=hall value=1\ndoor,host=a v=1"]
 )
-def test_a_device_writes_points_of_its_own_name_alone(door: Door, influxdb: InfluxDB, line: str) -> None:
+def test_a_device_writes_only_points_with_its_name(door: Door, influxdb: InfluxDB, line: str) -> None:
     pool = door.pool(door.authority.issue("hall"))
     url = f"{door.url}/api/v2/write?org=sensetig&bucket=raw"
     headers = {"Authorization": f"Token {influxdb.write_token}", "X-SenseTIG-Device": "cellar"}
@@ -423,7 +451,7 @@ def test_neither_port_speaks_without_tls(door: Door) -> None:
         assert b" 400 " in spoken(door, port, request, tls=False)
 
 
-def test_connections_that_say_nothing_keep_nobody_out(door: Door, influxdb: InfluxDB) -> None:
+def test_idle_connections_do_not_block_others(door: Door, influxdb: InfluxDB) -> None:
     held = [
         socket.create_connection(("127.0.0.1", port), 60)
         for port in (door.port, door.enrolment_port)
@@ -454,3 +482,87 @@ def test_the_enrolment_service_learns_who_asks(door: Door) -> None:
     assert answer.status == 403, "nobody has a ticket here"
     log = (door.authority.folder.parent / "enrolment.log").read_text()
     assert "refused, attic from 127.0.0.1" in log
+
+
+def clip(door: Door, path: str, session: str = "may", method: str = "GET", **headers: str) -> urllib3.BaseHTTPResponse:
+    """The answer to a browser that follows an event's link."""
+    cookie = {"Cookie": f"grafana_session={session}"} if session else {}
+    return door.pool().request(method, f"{door.url}/camera/{path}", headers={**cookie, **headers}, redirect=False)
+
+
+@pytest.mark.parametrize("camera", CLIPS)
+def test_a_clip_of_either_camera_is_shown_to_a_user_of_grafana(door: Door, camera: str) -> None:
+    answer = clip(door, f"hub/{CLIPS[camera]}")
+    assert (answer.status, answer.data) == (200, camera.encode().ljust(10, b"."))
+    assert answer.headers["Content-Type"] == "video/mp4"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    # As the link of the dashboard writes it.
+    assert clip(door, f"hub/{CLIPS[camera].replace('/', '%2F')}").status == 200
+
+
+def test_a_part_of_a_clip_is_answered_as_phones_ask_for_it(door: Door) -> None:
+    first = clip(door, f"hub/{CLIPS['yard']}", Range="bytes=0-1")
+    assert (first.status, first.data, first.headers["Content-Range"]) == (206, b"ya", "bytes 0-1/10")
+    rest = clip(door, f"hub/{CLIPS['yard']}", Range="bytes=2-")
+    assert (rest.status, rest.data) == (206, b"rd......")
+    assert clip(door, f"hub/{CLIPS['hall']}", Range="bytes=10-").status == 416
+    head = clip(door, f"hub/{CLIPS['hall']}", method="HEAD")
+    assert (head.status, head.headers["Content-Length"], head.headers["Accept-Ranges"]) == (200, "10", "bytes")
+
+
+def test_a_browser_without_a_session_is_asked_to_sign_in(door: Door) -> None:
+    answer = clip(door, f"hub/{CLIPS['hall']}", "")
+    assert answer.status == 401
+    assert b"<a href='/login'>Sign in to Grafana</a>" in answer.data
+
+
+def test_a_session_with_an_old_token_is_renewed(door: Door) -> None:
+    answer = clip(door, f"hub/{CLIPS['hall']}", "old")
+    assert answer.status == 302
+    assert answer.headers["Location"] == f"/user/auth-tokens/rotate?redirectTo=/camera/hub/{CLIPS['hall']}"
+
+
+def test_a_user_without_the_dashboard_sees_no_clip(door: Door) -> None:
+    for path in (CLIPS["hall"], CLIPS["hall"].replace("hall", "gone")):
+        answer = clip(door, f"hub/{path}", "may-not")
+        assert answer.status == 403
+        assert b"hall" not in answer.data
+
+
+@pytest.mark.parametrize("session", ["", "may"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "hub/2026/secret.txt",
+        "hub/2026/11/21/../../secret.txt",
+        "hub/2026%2F11%2F21%2F..%2F..%2Fsecret.txt",
+        "hub/2026/11/21/.20261121T080005.000000Z-hall.mp4",
+        "hub/..%2F..%2Fhealthz",
+        "hub/take_photo",
+        "hub/2026/11/21/x%0d%0aSet-Cookie:a=b.mp4",
+        "hub/2026/11/21/x%3Fy.mp4",
+        "%3Cscript%3E/2026/11/21/x.mp4",
+    ],
+)
+def test_any_other_path_is_left_to_grafana(door: Door, path: str, session: str) -> None:
+    answer = clip(door, path, session)
+    assert answer.data.startswith(b"page /"), (path, answer.status)
+    assert b"secret" not in answer.data.replace(b"/secret.txt", b"").replace(b"Fsecret.txt", b"")
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_a_clip_that_is_on_no_camera_of_the_hub_is_explained(door: Door) -> None:
+    answer = clip(door, f"garden/{CLIPS['hall'].replace('hall', 'shed')}")
+    assert answer.status == 404
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert b"This machine has no such file" in answer.data
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_nothing_but_reading_is_possible(door: Door, method: str) -> None:
+    assert clip(door, f"hub/{CLIPS['hall']}", method=method).status == 403
+
+
+def test_access_is_not_asked_for_from_outside(door: Door) -> None:
+    answer = door.pool().request("GET", f"{door.url}/camera-access", headers={"Cookie": "grafana_session=may"})
+    assert answer.status == 404

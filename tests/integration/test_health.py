@@ -36,7 +36,7 @@ def machine(name: str, seconds: int, *more: str) -> list[str]:
 
 
 def health(influxdb: InfluxDB, token: Path) -> str:
-    """What `sensetig health` prints, in a process of its own."""
+    """The output of `sensetig health`, run in a separate process."""
     command = [sys.executable, "-m", "sensetig", "health", "--url", influxdb.url, "--token-file", str(token)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert (done.returncode, done.stderr) == (0, "")

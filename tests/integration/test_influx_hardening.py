@@ -1,4 +1,4 @@
-"""What the tokens of Grafana and of a device can do in Flux and at InfluxDB's other endpoints, beyond their buckets."""
+"""Permissions of Grafana's and of a device's token in Flux and at InfluxDB's other endpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Setting a real InfluxDB up: again and again to the same end, and one clear sentence where it cannot be done."""
+"""Setting a real InfluxDB up: repeatedly to the same end, and one clear sentence where it cannot be done."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _site(url: str, folder: Path) -> Site:
 
 @pytest.fixture
 def new(influxd: Path, tmp_path: Path) -> Iterator[Site]:
-    """An InfluxDB that nobody has set up."""
+    """An InfluxDB that has not been set up."""
     identity, url = local_influxdb.start(influxd, tmp_path / "data", ports.any_free(), tmp_path / "influxd.log")
     try:
         yield _site(url, tmp_path)
@@ -171,7 +171,7 @@ def test_another_retention_is_applied_and_told(site: Site) -> None:
     assert site.setup().changes == ()
 
 
-def test_what_was_changed_by_hand_is_put_back_and_told(site: Site) -> None:
+def test_manual_changes_are_reverted_and_reported(site: Site) -> None:
     with site.client() as client:
         bucket = client.buckets_api().find_bucket_by_name("hourly")
         bucket.description = "mine"
@@ -207,7 +207,7 @@ def test_a_task_with_another_text_is_changed(site: Site) -> None:
         assert client.tasks_api().find_tasks(name="downsample_hourly")[0].flux == file.read_text()
 
 
-def test_a_lost_token_is_made_anew_and_the_lost_one_is_revoked(site: Site) -> None:
+def test_a_lost_token_is_replaced_and_revoked(site: Site) -> None:
     lost = site.setup().tokens.telegraf
     (site.tokens / "telegraf.token").unlink()
     outcome = site.setup()
@@ -249,7 +249,7 @@ def test_another_organisation_is_made_where_it_is_missing(site: Site, tmp_path: 
     assert site.setup().changes == (), "the tokens of the first organisation are left alone"
 
 
-def test_an_influxdb_of_somebody_else_needs_its_operator_token(site: Site, tmp_path: Path) -> None:
+def test_an_influxdb_set_up_elsewhere_needs_its_operator_token(site: Site, tmp_path: Path) -> None:
     with pytest.raises(SetupError) as caught:
         site.setup(tokens=tmp_path / "tokens")
     assert site.url in str(caught.value)
@@ -271,7 +271,7 @@ def test_a_wrong_operator_token_gets_a_sentence_that_does_not_show_it(site: Site
         assert caught.value.__cause__ is None
 
 
-def test_an_error_of_a_task_is_told_with_its_file_and_the_next_run_goes_on_from_there(new: Site) -> None:
+def test_a_task_error_names_its_file_and_the_next_run_resumes(new: Site) -> None:
     file = new.definitions / "tasks" / "downsample_hourly.flux"
     right = file.read_text()
     file.write_text(right.replace('from(bucket: "raw")', 'from(bucket: "raw"'))
@@ -348,7 +348,7 @@ class _Foreign(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("path", ["", "/missing"])
-def test_another_web_server_is_told_from_influxdb(tmp_path: Path, path: str) -> None:
+def test_another_web_server_is_not_mistaken_for_influxdb(tmp_path: Path, path: str) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Foreign) as server:
         threading.Thread(target=server.serve_forever).start()
         url = f"http://127.0.0.1:{server.server_port}{path}"
@@ -360,14 +360,14 @@ def test_another_web_server_is_told_from_influxdb(tmp_path: Path, path: str) -> 
 
 
 @pytest.mark.parametrize("url", ["localhost:8086", "ftp://localhost", "http://", "not a url"])
-def test_what_is_no_url_is_told_so(tmp_path: Path, url: str) -> None:
+def test_an_invalid_url_is_reported(tmp_path: Path, url: str) -> None:
     with pytest.raises(
         SiteError, match=r"is not the URL of an InfluxDB; expected one such as http://127\.0\.0\.1:8086"
     ):
         _site(url, tmp_path).setup()
 
 
-def test_a_full_disk_is_told_before_a_token_is_made_and_the_next_run_completes(new: Site) -> None:
+def test_a_full_disk_is_reported_before_a_token_is_created_and_the_next_run_completes(new: Site) -> None:
     # No file may grow beyond 100 bytes: the operator token still fits, the room for the others does not.
     command = [sys.executable, "-m", "sensetig", "setup", "--url", new.url, "--tokens", str(new.tokens)]
     done = subprocess.run(
@@ -389,7 +389,7 @@ def test_a_full_disk_is_told_before_a_token_is_made_and_the_next_run_completes(n
     assert new.setup().changes == ()
 
 
-def test_the_command_says_what_it_did_without_a_secret(new: Site) -> None:
+def test_the_command_reports_its_changes_without_secrets(new: Site) -> None:
     arguments = ["setup", "--tokens", str(new.tokens)]
     environment = {"SENSETIG_INFLUXDB_URL": new.url}
     first = CliRunner().invoke(main, arguments, env=environment, auto_envvar_prefix="SENSETIG")

@@ -1,7 +1,7 @@
 """The collectors on real mounts, in mount namespaces made as systemd makes those of a service.
 
-Each test builds a machine in namespaces of its own, as root, and runs a collector there as a user without rights.
-Nothing outside them is touched.
+Each test creates its own namespaces as root, and runs a collector there as an unprivileged user. The system outside
+them is not modified.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def python() -> str:
 
 
 class Seen:
-    """What a collector printed."""
+    """The output of a collector."""
 
     def __init__(self, out: str, err: str) -> None:
         self.metrics = [metric for metric in decode_lines(out) if metric is not None]
@@ -110,7 +110,7 @@ def run(
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """An empty folder that a user without rights can reach; what is mounted there goes with its namespace."""
+    """An empty folder that an unprivileged user can reach; mounts in it end with their namespace."""
     python()
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)

@@ -55,7 +55,7 @@ def server(emulator: Emulator) -> Iterator[Server]:
 
 
 @needs_emulator
-def test_what_is_done_to_the_emulated_joystick_is_told_as_it_happens(server: Server) -> None:
+def test_presses_of_the_emulated_joystick_are_reported_immediately(server: Server) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "collectors", "joystick", "--execd", "--backend", "emulator", "--device", "desk"],
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""What the collectors write is what the real Telegraf reads: names, kinds, values and times, whatever they hold."""
+"""The real Telegraf reads the collectors' lines unchanged: names, kinds, values and times, for arbitrary content."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _SCRIPT = "import sys; sys.stdout.write(open(sys.argv[1], newline='').read()); s
 
 @pytest.fixture(scope="module")
 def metrics() -> list[Metric]:
-    """Metrics of arbitrary content, each with a time of its own, by which it is found again."""
+    """Metrics of arbitrary content, each identified by a distinct time."""
     found: list[Metric] = []
 
     @seed(20260101)
@@ -93,7 +93,7 @@ def lines_of(metrics: list[Metric], folder: Path) -> Path:
     return path
 
 
-def test_telegraf_reads_from_exec_what_was_written(telegraf: Path, metrics: list[Metric], tmp_path: Path) -> None:
+def test_telegraf_reads_lines_unchanged_from_exec(telegraf: Path, metrics: list[Metric], tmp_path: Path) -> None:
     out, config = tmp_path / "out", tmp_path / "telegraf.conf"
     config.write_text((_AGENT + _EXEC).format(out=out, lines=lines_of(metrics, tmp_path)))
     done = subprocess.run(
@@ -104,7 +104,7 @@ def test_telegraf_reads_from_exec_what_was_written(telegraf: Path, metrics: list
     compare(metrics, out.read_text(encoding="utf-8"))
 
 
-def test_telegraf_reads_from_execd_what_was_written(telegraf: Path, metrics: list[Metric], tmp_path: Path) -> None:
+def test_telegraf_reads_lines_unchanged_from_execd(telegraf: Path, metrics: list[Metric], tmp_path: Path) -> None:
     out, config = tmp_path / "out", tmp_path / "telegraf.conf"
     lines = lines_of(metrics, tmp_path)
     config.write_text((_AGENT + _EXECD).format(out=out, lines=lines, python=sys.executable, script=_SCRIPT))
@@ -123,7 +123,7 @@ def test_telegraf_reads_from_execd_what_was_written(telegraf: Path, metrics: lis
     compare(metrics, out.read_text(encoding="utf-8"))
 
 
-def test_influxdb_takes_the_whole_batch_of_what_was_written(influxdb: InfluxDB, metrics: list[Metric]) -> None:
+def test_influxdb_accepts_the_whole_batch(influxdb: InfluxDB, metrics: list[Metric]) -> None:
     """A batch with one line that it refuses comes back as an error; a measurement each keeps fields' types apart."""
     now = time.time_ns()
     batch = [

@@ -1,4 +1,4 @@
-"""Live: a reading is in an open panel within a second, Grafana's absence costs nobody anything, and it comes back."""
+"""Live: a reading reaches an open panel within a second, and an outage of Grafana affects no other data path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sensetig live`` against a real Grafana: makes what is missing, mends what differs, and leaves the rest alone."""
+"""``sensetig live`` against a real Grafana: it creates missing parts, repairs changed ones, and leaves the rest."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _secret_file(path: Path, text: str) -> Path:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A Grafana of its own."""
+    """A Grafana for this module."""
     engine = locate("grafana")
     if engine is None:
         pytest.skip("no Grafana on this machine: set GRAFANA_HOME to its folder")

@@ -38,7 +38,7 @@ MACHINES: dict[str, tuple[float | None, int]] = {
 
 @pytest.fixture(scope="module")
 def now(influxdb: InfluxDB) -> int:
-    """The time at which the machines, and a sensor behind a hub, have been silent for so long."""
+    """The current time; the machines, and a sensor behind a hub, have been silent for their given durations."""
     seconds = int(time.time())
     lines = []
     for name, (interval, silent) in MACHINES.items():

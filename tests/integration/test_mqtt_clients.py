@@ -87,7 +87,7 @@ def test_each_program_may_do_its_own_work_and_no_other(broker: Mosquitto) -> Non
             publish(last, "sensetig/hall/camera/snapshot", "last")
         until(lambda: len(pictures.topics) >= 2 and len(read[0].topics) >= 1 and len(read[1].topics) >= 4, 120)
         assert read[0].topics == ["sensetig/hall/telemetry/system"]
-        # The agent may write the answers of all commands, the camera those too; nothing else is let through.
+        # The agent may write the results of all commands, the camera those too; all other topics are rejected.
         assert sorted(read[1].topics) == [
             "sensetig/hall/result/1", "sensetig/hall/result/1", "sensetig/hall/result/2", "sensetig/hall/result/2",
         ]  # fmt: skip

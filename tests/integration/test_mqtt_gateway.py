@@ -230,7 +230,7 @@ def test_a_last_will_of_another_device_is_not_published(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("user", ["+", "#"])
-def test_a_user_named_like_a_wildcard_writes_for_nobody(tmp_path: Path, user: str) -> None:
+def test_a_user_named_like_a_wildcard_cannot_write_for_others(tmp_path: Path, user: str) -> None:
     with mosquitto.shipped(tmp_path, {**USERS, user: "secret"}) as own, client(own, "telegraf") as reader:
         heard = Heard(reader, "sensetig/+/telemetry/#")
         wild = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)

@@ -122,7 +122,7 @@ def test_the_broker_gets_no_acknowledgement_before_the_database_has_the_point(
 def test_equal_messages_without_a_time_that_a_killed_broker_sends_again_are_no_second_readings(
     telegraf: Path, influxdb: InfluxDB, tmp_path: Path
 ) -> None:
-    """The broker begins again with a state in which it had sent none of them: the flag DUP is not set."""
+    """The restored state of the broker does not record the first delivery, so the DUP flag is not set."""
     with (
         mosquitto.shipped(tmp_path, USERS, {"autosave_interval": "3600"}) as broker,
         gateways.running(telegraf, broker, influxdb, tmp_path) as hub,

@@ -125,7 +125,7 @@ def test_a_message_comes_again_until_it_is_acknowledged(broker: mosquitto.Mosqui
 def test_subscriptions_are_renewed_in_a_session_that_has_lost_them(broker: mosquitto.Mosquitto, peer: Peer) -> None:
     running = Running(broker.port)
     running.ready()
-    # Two clients of one name would end each other's connection again and again.
+    # Two clients of one name would end each other's connection repeatedly.
     assert running.session.stop(BOUND_SECONDS)
     other = Client(CallbackAPIVersion.VERSION2, CONFIG.client_id, protocol=MQTTv5)
     gone: queue.Queue[None] = queue.Queue()

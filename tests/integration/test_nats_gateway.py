@@ -202,7 +202,7 @@ def test_points_that_are_written_before_a_kill_and_again_after_it_are_the_same(
 def test_a_worker_that_waits_for_influxdb_keeps_its_messages(
     server: nats.Nats, influxdb: InfluxDB, tmp_path: Path
 ) -> None:
-    """It asks for more time; what waits, and for how long, is reported meanwhile."""
+    """It asks for more time; what waits, and for how long, is reported in the meantime."""
     stream, topic = "away", "sensetig.away.telemetry.away_reading"
     make(server, stream, 10)
     publish(server, topic, [b'{"n": 1}'])

@@ -1,4 +1,4 @@
-"""InfluxDB reads every body that the check lets through as the check does: no point of another device is in it."""
+"""InfluxDB and the check agree on every accepted body: it contains no point of another device."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PIECES = [
 
 @pytest.fixture(scope="module")
 def own(influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InfluxDB]:
-    """An InfluxDB of this file: what it gets has strange names."""
+    """An InfluxDB for this file, because its points have unusual names."""
     with prepared(influxd, tmp_path_factory.mktemp("influxdb")) as started:
         yield started
 

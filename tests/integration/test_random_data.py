@@ -24,7 +24,7 @@ from tests.integration.conftest import InfluxDB
 
 pytestmark = pytest.mark.engines
 
-#: What has not happened by then does not happen.
+#: Time limit for awaited events, in seconds.
 SECONDS = 180.0
 
 
@@ -39,7 +39,7 @@ def _environment(url: str, token: str) -> dict[str, str]:
 
 
 class Application:
-    """``random_data --execd`` in a process of its own; what it prints is read line by line."""
+    """``random_data --execd`` in a separate process; its output is read line by line."""
 
     def __init__(self, url: str, token: str, log: Path, *options: str) -> None:
         with log.open("wb") as errors:
@@ -149,7 +149,7 @@ def test_one_point_with_a_token_that_may_not_write_fails_with_a_sentence(influxd
     assert _stored(influxdb.url, influxdb.read_token, "refused") == []
 
 
-def test_a_bucket_that_is_not_there_is_told_in_influxdbs_words(influxdb: InfluxDB) -> None:
+def test_a_missing_bucket_is_reported_in_influxdbs_words(influxdb: InfluxDB) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "collectors", "random_data", "--bucket", "nowhere"],
         cwd=bundle.root(),
@@ -165,7 +165,7 @@ def test_a_bucket_that_is_not_there_is_told_in_influxdbs_words(influxdb: InfluxD
     assert "(status 404)" in done.stderr
 
 
-def test_what_waits_when_it_is_told_to_stop_is_delivered(influxdb: InfluxDB, start: Callable[..., Application]) -> None:
+def test_waiting_points_are_delivered_on_shutdown(influxdb: InfluxDB, start: Callable[..., Application]) -> None:
     application = start(influxdb.url, influxdb.write_token, "--device", "stopped", "--flush-seconds", "60")
     for _ in range(20):
         application.ask()
@@ -227,7 +227,7 @@ def test_a_full_batch_goes_out_and_is_acknowledged(influxdb: InfluxDB, start: Ca
     while len(_stored(influxdb.url, influxdb.read_token, "batches")) < 5:
         assert time.monotonic() < end
         time.sleep(0.05)
-    # The rest of the time, in which the application would end by itself, is not worth the wait.
+    # The application would end later by itself; the test does not wait for that.
 
 
 def test_a_wrong_token_is_counted_on_and_on_and_said_once(

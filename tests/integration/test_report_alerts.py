@@ -105,7 +105,7 @@ def test_an_alert_at_the_end_of_the_period_still_lasts(reader: Client) -> None:
     assert [each.title for each in told.alerts if each.lasting] == ["Device silent"]
 
 
-def test_a_time_of_which_no_points_are_kept_is_no_silence(reader: Client) -> None:
+def test_expired_data_is_not_silence(reader: Client) -> None:
     before = BEGIN - timedelta(days=20) // timedelta(seconds=1)
     told = found(reader, DEVICE, before, END, kept=BEGIN)
     assert told.begin_ms == BEGIN * 1000

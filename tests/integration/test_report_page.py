@@ -85,14 +85,14 @@ def plain(file: Path) -> str:
     return re.sub(r"\s+", " ", file.read_text(encoding="utf-8").replace("\u202f", " "))
 
 
-def test_the_week_is_told_as_it_was(page: Path) -> None:
+def test_the_report_describes_the_week_correctly(page: Path) -> None:
     text = plain(page)
     assert re.search(r"One gap in the data, of 3 h(?: [12] min)? \(1\.8\d?% of the period\)", text)
     assert "The device restarted once." in text
     assert re.search(r"Under-voltage in \d+ of \d+ readings", text)
     assert re.search(r"A capped clock: in none of \d+ readings", text)
-    assert re.search(r"/ is 55% full; what it holds grew by 5\.\d+ GiB", text)
-    assert re.search(r"Readings that collectors could not take: sensehat [67]\.", text)
+    assert re.search(r"/ is 55% full; usage grew by 5\.\d+ GiB", text)
+    assert re.search(r"Failed readings by collector: sensehat [67]\.", text)
     # The rule looks back over five minutes, and no five of the week are passed over.
     assert re.search(r"Under-voltage fired (?:once|\d+ times)", text)
     # The events of the silence are not there.
@@ -100,7 +100,7 @@ def test_the_week_is_told_as_it_was(page: Path) -> None:
     assert began is not None
     assert 7 * DAY // EVENT_EVERY - 3 <= int(began[1]) < 7 * DAY // EVENT_EVERY
     assert re.search(r"<summary>No data for \d+ panels</summary>", text)
-    # A dashboard without a chart has no section of its own.
+    # A dashboard without a chart has no section.
     assert re.search(r"No data in this period on the dashboards? .*Your data", text)
     assert text.count("<h2") == text.count("<section")
 
@@ -257,7 +257,7 @@ def test_the_page_is_printed(
     assert file.stat().st_size > 50_000
 
 
-def test_the_csv_holds_what_was_measured(options: list[str], tmp_path: Path) -> None:
+def test_the_csv_contains_the_measured_values(options: list[str], tmp_path: Path) -> None:
     file = tmp_path / "week.csv"
     done = run("report", *options, "--device", DEVICE, "--format", "csv", "--output", str(file))
     assert done.exit_code == 0, done.output
@@ -301,7 +301,9 @@ def test_the_demo_s_report_has_a_page_for_each_device_that_wrote(
         (["--device", DEVICE, "--smtp-host", "mail"], r"goes with --folder"),
     ],
 )
-def test_what_is_asked_wrongly_is_one_sentence(arguments: list[str], sentence: str, options: list[str]) -> None:
+def test_invalid_options_are_rejected_with_one_sentence(
+    arguments: list[str], sentence: str, options: list[str]
+) -> None:
     done = run("report", *options, *arguments)
     assert done.exit_code in (1, 2)
     assert re.search(sentence, done.output), done.output
@@ -315,7 +317,7 @@ def test_what_is_asked_wrongly_is_one_sentence(arguments: list[str], sentence: s
         (("--folder", "/sys"), "no report can be written into /sys: "),
     ],
 )
-def test_a_place_that_takes_no_report_is_told_before_one_is_made(
+def test_an_unwritable_destination_is_reported_before_a_report_is_made(
     where: tuple[str, str], sentence: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -336,7 +338,7 @@ def test_a_token_that_may_not_read_is_one_sentence(influxdb: InfluxDB, tmp_path:
         assert token not in done.output
 
 
-#: What a device may call itself: nothing of it is read as HTML, InfluxQL or a path.
+#: A hostile device name: no part of it may be interpreted as HTML, InfluxQL or a path.
 HOSTILE = """<script>alert(1)</script>' OR "host" =~ /.*/ ../../etc/x"""
 
 
@@ -367,7 +369,7 @@ def test_a_hostile_name_is_only_a_name(
     assert re.fullmatch(r"[A-Za-z0-9.-]+_\d{8}T\d{4}_\d{8}T\d{4}\.html", file.name)
     text = file.read_text(encoding="utf-8")
     assert not re.search(r"<script|<b>cpu|<i>c|onload=", text)
-    # The condition in its name has not let in what the other device measured.
+    # The condition in its name has not included the other device's data.
     assert "66.5" in text
     assert "Under-voltage in" not in text
     opened = browser.new_page()
@@ -386,7 +388,7 @@ def test_a_hostile_name_is_only_a_name(
         assert "there is no data of a device" in refused.output
 
 
-def test_two_hundred_devices_are_told_at_once_and_what_their_state_says(options: list[str], influxdb: InfluxDB) -> None:
+def test_status_lists_two_hundred_devices_with_their_states(options: list[str], influxdb: InfluxDB) -> None:
     now = int(time.time())
     points = []
     for index in range(200):
@@ -397,7 +399,7 @@ def test_two_hundred_devices_are_told_at_once_and_what_their_state_says(options:
             f"device_state,host=hub,device={name} messages={index}i,last_telemetry_seconds={now - age}.0,"
             f'firmware="6.12",bundle_version="0.2.0",status="online" {now - age}',
         ]
-    # One behind the gateway, that has no points of a host of its own; and one that has not written for long.
+    # One device behind the gateway, without points under its own host name; and one that has long been silent.
     points.append(f"device_state,host=hub,device=many-mqtt messages=7i,last_telemetry_seconds={now - 90}.0 {now - 1}")
     points.append(f"system,host=many-retired uptime=1i {now - 9 * DAY}")
     _write(influxdb, *points)

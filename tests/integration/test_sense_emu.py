@@ -64,7 +64,7 @@ class Emulator:
         self.set()
 
     def set(self, humidity: float = 52.0, warm: float = 24.0, pressure: float = 1008.5) -> None:
-        """What the sensors are to sense; it reaches the shared memory at once."""
+        """Set the sensors' values; they reach the shared memory at once."""
         self._humidity.set_values(humidity, warm)
         self._pressure.set_values(pressure, warm - 2)
 
@@ -84,7 +84,7 @@ class Emulator:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """An emulator of this test; skipped where somebody's own is running."""
+    """An emulator for this test; skipped if another emulator is running."""
     from sense_emu.lock import EmulatorLock
 
     if EmulatorLock("tests").wait(0):
@@ -151,7 +151,7 @@ def test_nothing_of_the_collector_stays_in_the_shared_memory(emulator: Emulator)
 
 
 @needs_emulator
-def test_what_the_emulator_is_set_to_while_the_collector_runs_is_in_the_next_batch(emulator: Emulator) -> None:
+def test_changes_in_the_emulator_are_in_the_next_batch(emulator: Emulator) -> None:
     settings = with_emulator(SENSETIG_SENSEHAT_BACKEND="emulator")
     with Execd("sensehat", env=settings) as collector:
         first = by_series(b"".join(collector.ask()).decode())
@@ -211,7 +211,7 @@ def test_without_an_emulator_a_sentence_says_so_and_no_window_is_opened(tmp_path
 
 # --- the real sense-hat, without a board ---------------------------------------------------------------
 
-#: The C extension that only Raspberry Pi OS has, as far as the library calls it: it senses what is written here.
+#: The C extension of Raspberry Pi OS, as far as the library calls it: its sensors return the values written here.
 RTIMU = """
 class Settings:
     def __init__(self, path): pass
@@ -275,7 +275,7 @@ def with_rtimu(tmp_path: Path) -> dict[str, str]:
     )
 
 
-def test_the_real_librarys_methods_give_what_the_backend_expects_of_them(with_rtimu: dict[str, str]) -> None:
+def test_the_real_librarys_methods_return_the_types_that_the_backend_expects(with_rtimu: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", DRIVE], capture_output=True, text=True, env=with_rtimu, timeout=240, check=True
     )
@@ -298,7 +298,7 @@ def test_the_real_librarys_methods_give_what_the_backend_expects_of_them(with_rt
     assert done.stderr.splitlines() == ["IMU configured"] * 3, "it is configured at the start, and never by a reading"
 
 
-def test_a_board_that_the_library_cannot_open_is_told_with_its_words_and_what_to_check(
+def test_a_board_that_cannot_be_opened_is_reported_with_the_librarys_error_and_a_hint(
     with_rtimu: dict[str, str],
 ) -> None:
     if any(Path("/sys/class/graphics").glob("fb*")):
@@ -343,7 +343,7 @@ CONFIGURATION = """
         ("exec", 'commands = [["{python}", "-m", "collectors", "sensehat"]]', 'timeout = "120s"'),
     ],
 )
-def test_telegraf_takes_what_the_collector_prints(
+def test_telegraf_accepts_the_collectors_output(
     telegraf: Path, tmp_path: Path, plugin: str, command: str, more: str
 ) -> None:
     file = tmp_path / "telegraf.conf"

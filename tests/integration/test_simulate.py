@@ -1,4 +1,4 @@
-"""Simulated devices on every way there is, and what arrived compared with what was sent: value by value."""
+"""Simulated devices on every route; the stored values are compared with the sent values one by one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = pytest.mark.engines
 
 TELEGRAF = bundle.root() / "telegraf"
 
-#: What has not happened by then does not happen.
+#: Time limit for awaited events, in seconds.
 SECONDS = 300.0
 
 #: One value: device, sensor, field, time.
@@ -95,7 +95,7 @@ def rows(influxdb: InfluxDB, query: str) -> list[dict[str, Any]]:
 
 
 def stored(influxdb: InfluxDB, site: str, measurements: Sequence[str] = ("environment",)) -> dict[Place, Any]:
-    """What the bucket has of a site."""
+    """The values that the bucket holds for a site."""
     found: dict[Place, Any] = {}
     for measurement in measurements:
         tags = {"time", "device", "sensor", "simulated", "replayed", "site", "host"}
@@ -152,7 +152,7 @@ def worker(
 
 @contextmanager
 def gateway(folder: Path) -> Iterator[mosquitto.Mosquitto]:
-    """The broker as it ships, but for whom it lets in."""
+    """The broker as shipped, except that it accepts anonymous clients."""
     acl = folder / "everybody.acl"
     acl.write_text("topic readwrite sensetig/#\nuser telegraf\ntopic read sensetig/#\n")
     acl.chmod(0o600)
@@ -227,7 +227,7 @@ def _compared(influxdb: InfluxDB, site: str, sent: Sent, log: Path) -> None:
 
     def missing() -> Counter[tuple[str, str, int, Any]]:
         here = arrived()
-        # A refused value has no sensor, and may have been moved by a nanosecond to have a place of its own.
+        # A rejected value has no sensor, and its time may have been shifted by a nanosecond to stay unique.
         return Counter(
             (device, field, time // 1000, value)
             for (device, _, field, time), value in sent.values.items()
@@ -257,7 +257,7 @@ def _states(influxdb: InfluxDB, device: str) -> tuple[int, int]:
     return (found[0]["last"], found[0]["duplicates"]) if found else (0, 0)
 
 
-#: What the gateway meets: spikes that the validation refuses, messages that come twice, late, or broken.
+#: Faults for the gateway: spikes that the validation rejects, and repeated, late or broken messages.
 GATEWAY = """
 [spike]
 probability = 0.05
@@ -280,7 +280,7 @@ probability = 0.02
 """
 
 
-def test_through_mosquitto_and_telegraf_what_arrived_and_what_was_refused_is_what_was_sent(
+def test_through_mosquitto_and_telegraf_all_messages_arrive_or_are_rejected(
     telegraf: Path, influxdb: InfluxDB, tmp_path: Path
 ) -> None:
     log = tmp_path / "hub" / "telegraf.log"
@@ -305,7 +305,7 @@ def test_through_mosquitto_and_telegraf_what_arrived_and_what_was_refused_is_wha
         _compared(influxdb, "gateway", sent, log)
 
         def broken() -> dict[str, int]:
-            # Its text names no site of its own; the device's names are this test's alone among the reasons of messages.
+            # Broken text carries no site tag; the device names in the reasons are unique to this test.
             found = rows(influxdb, "SELECT * FROM telemetry_rejected WHERE topic =~ /sensetig.sim-/")
             return dict(Counter(row["reason"] for row in found if row["reason"] in BROKEN))
 
@@ -403,7 +403,7 @@ async def _unconfirmed(url: str) -> int:
         await client.close()
 
 
-def test_through_jetstream_and_two_workers_what_arrived_and_what_was_refused_is_what_was_sent(
+def test_through_jetstream_and_two_workers_all_messages_arrive_or_are_rejected(
     telegraf: Path, influxdb: InfluxDB, nats_server: Nats, tmp_path: Path
 ) -> None:
     # The stream comes first: a worker that finds none does not run.
@@ -421,8 +421,8 @@ def test_through_jetstream_and_two_workers_what_arrived_and_what_was_refused_is_
     )
     assert first.status == 0, first.said
     ready = "subscribed to telegraf of the stream"
-    # Of two workers each has seen what the other has not, so a rate of change means something else to each. By the
-    # range alone both have one verdict: every spike is beyond these.
+    # Each of two workers sees only part of the messages, so a rate of change differs between them. With range checks
+    # alone their verdicts agree: every spike is outside these limits.
     limits = tmp_path / "limits.toml"
     limits.write_text(
         "[environment.temperature_raw_celsius]\nlow = -20\nhigh = 70\nstep = 1000\n"

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 AGENT = ROOT / "telegraf" / "telegraf.conf"
 SNIPPET = ROOT / "telegraf" / "alternatives" / "camera-spool.conf"
 
-#: What Telegraf passes on, in its order, beside what it writes to InfluxDB.
+#: Writes the metrics to a file in Telegraf's order, in addition to InfluxDB.
 PASSED_ON = """
 [[outputs.file]]
   files = ["{file}"]
@@ -136,11 +136,11 @@ class House:
         return decode_records(data).records
 
     def delivered(self) -> int | None:
-        """What the reader has put down."""
+        """The position that the reader has recorded."""
         return decode_position((self.spool / "position").read_bytes())
 
     def events(self) -> list[Record]:
-        """Starts and ends, one after the other unless the service was killed between them."""
+        """Starts and ends, alternating unless the service was killed in between."""
         return [record for record in self.records() if record.line.startswith(b"camera_event,")]
 
     def points(self) -> dict[Point, dict[str, FieldValue]]:
@@ -164,7 +164,7 @@ class House:
         return int(series["values"][0][1])
 
     def passed_on(self) -> Iterator[list[Point]]:
-        """The camera's lines in the order in which each Telegraf passed them on; the last may be cut off."""
+        """The camera's lines in the order of each Telegraf's output; the last line may be cut off."""
         for path in sorted(self._folder.glob("passed-on-*.lines")):
             text = path.read_text(encoding="utf-8")
             lines = text[: text.rfind("\n") + 1].splitlines()
@@ -191,7 +191,7 @@ class House:
 
 
 def key_of(line: str) -> Point:
-    """What tells a point from all others: measurement, tags and time."""
+    """The identity of a point: measurement, tags and time."""
     metric = decode(line)
     assert metric.time_ns is not None
     tags = frozenset(item for item in metric.series.tags.items() if item[0] not in ADDED)
@@ -205,7 +205,7 @@ def amid_an_event(house: House) -> None:
 
 
 class Step(NamedTuple):
-    """What is ended, and how."""
+    """The processes to end, with the signals."""
 
     service: signal.Signals | None
     telegraf: signal.Signals | None
@@ -233,7 +233,7 @@ def house(telegraf: Path, influxdb: InfluxDB, tmp_path: Path, request: pytest.Fi
 
 @pytest.mark.engines
 @pytest.mark.timeout(900)
-def test_every_line_is_one_point_whoever_is_stopped_or_killed_amid_an_event(house: House) -> None:
+def test_every_line_is_one_point_after_stops_and_kills_during_an_event(house: House) -> None:
     service, telegraf = house.service(), house.telegraf()
     for step in STEPS:
         amid_an_event(house)

@@ -96,7 +96,7 @@ def test_no_secret_of_an_installation_is_in_the_archive(hub: Hub, tmp_path: Path
     for secret in (*tokens, *WRITTEN, "deadbeef"):
         assert secret not in everything, secret
 
-    # A maintainer finds what is needed.
+    # The information for a maintainer is included.
     assert json.loads(members["versions.json"])["sensetig"]
     names = {each["name"] for each in json.loads(members["doctor.json"])["checks"]}
     assert {"influxdb", "buckets", "read-token", "tasks"} <= names
@@ -118,7 +118,7 @@ def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     return file.read().decode()
 
 
-def test_an_archive_in_which_a_secret_is_left_is_not_written(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_that_contains_a_secret_is_not_written(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Redactor, "clean", lambda _, text: text)
     with pytest.raises(support.SecretLeft, match="is not written"):
         support.bundle(patients.examine(hub.top, "attic"), "name")

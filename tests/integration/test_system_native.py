@@ -1,10 +1,10 @@
-"""The collector ``system`` beside Telegraf's own inputs in one Telegraf: the same names, types and values.
+"""The collector ``system`` and Telegraf's native inputs in one Telegraf: the same names, types and values.
 
-Both snippets are the ones that ship. They gather at the same moments, so that what moves slowly is the same in
-both but for what happened in the milliseconds between.
+Both snippets are the ones that ship. They gather at the same moments, so that slowly changing values are equal except
+for events in the milliseconds in between.
 
-What the native inputs emit and psutil cannot know is listed in :data:`BEYOND_PSUTIL`; the collector reads it from
-the kernel itself, so that nothing is left that only the native inputs emit: :data:`NATIVE_ONLY` is empty.
+:data:`BEYOND_PSUTIL` lists the fields of the native inputs that psutil cannot provide; the collector reads them from
+the kernel, so that no field is left that only the native inputs emit: :data:`NATIVE_ONLY` is empty.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ OCCASIONAL = {("diskio", "io_await"), ("diskio", "io_svctm"), ("processes", "par
 #: Measurements that no native input has.
 OWN_MEASUREMENTS = {"collector", "machine"}
 
-#: What the collector adds.
+#: Fields that only the collector has.
 OURS_ONLY = {("system", "interval_seconds"), ("system", "boot_number")}
 
 #: How far the median of the differences may lie from 0: a share of the value, and in the field's unit.
@@ -93,7 +93,7 @@ TOLERANCES: dict[tuple[str, str], tuple[float, float]] = {
     ("temp", "*"): (0, 5),
 }
 
-#: What every machine has; a virtual machine may have no sensor, and a container no disk and no network of its own.
+#: Measurements of every machine; a virtual machine may lack sensors, and a container may lack disks and networks.
 EVERYWHERE = {"cpu", "mem", "swap", "system", "processes"}
 
 Key = tuple[str, frozenset[tuple[str, str]]]
@@ -123,7 +123,7 @@ def lines_of(command: list[str], environment: dict[str, str]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def both(telegraf: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Samples]:
-    """What each side emitted in some batches: source to series to field to its values with their times."""
+    """The samples of each source over some batches: source to series to field to its values with their times."""
     folder = tmp_path_factory.mktemp("native")
     configuration = {
         "agent.conf": '[agent]\n  interval = "1s"\n  flush_interval = "1s"\n  precision = "1ns"\n'
@@ -150,7 +150,7 @@ def both(telegraf: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
             series.setdefault(name, []).append((metric.time_ns, value))
         if metric.series.measurement == "cpu" and tags["cpu"] == "cpu-total":
             seen[source] += 1
-            # Something for the disks to do, so that what they tell of requests is there to be compared.
+            # Disk activity, so that the counters of requests can be compared.
             with (folder / "written").open("ab") as file:
                 file.write(os.urandom(65536))
                 file.flush()

@@ -97,7 +97,7 @@ def _polled() -> list[str]:
 def test_the_documented_exec_form_of_each_collector_emits_its_measurements(
     telegraf: Path, tmp_path: Path, collector: str
 ) -> None:
-    """Run on what one of the collector's golden cases reads: the first that has samples."""
+    """Run on the input of one of the collector's golden cases: the first that has samples."""
     case = next(
         case
         for case in find_cases()
@@ -122,7 +122,28 @@ def test_the_documented_exec_form_of_each_collector_emits_its_measurements(
     assert emitted & {measurement.name for measurement in collector_module(collector).MEASUREMENTS}
 
 
-#: A collector that numbers what it prints, so that a test can tell what is missing and what came twice.
+@pytest.mark.parametrize("snippet", ["clock", "outbox"])
+def test_a_one_shot_collector_that_fails_is_reported_as_down(telegraf: Path, tmp_path: Path, snippet: str) -> None:
+    program = tmp_path / "python"
+    down = f'collector,collector={snippet} up=0i,reason=\\"broken\\"'
+    program.write_text(f'#!/bin/sh\necho "{down}"\necho "E! {snippet}: broken" >&2\nexit 1\n')
+    program.chmod(0o755)
+    config = TELEGRAF / "telegraf.d" / f"{snippet}.conf"
+    ran = subprocess.run(
+        [telegraf, "--strict-env-handling", "--test", "--config", config],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SENSETIG_PYTHON": str(program)},
+        timeout=300,
+        check=False,
+    )
+    assert f"collector={snippet}" in ran.stdout, ran.stderr
+    assert "up=0i" in ran.stdout
+    assert 'reason="broken"' in ran.stdout
+    assert f"{snippet}: broken" in ran.stderr
+
+
+#: A collector that numbers its lines, so that a test can detect losses and duplicates.
 _COUNTER = """
 import sys, time
 number = 0
@@ -154,7 +175,7 @@ def _numbers(url: str, token: str) -> list[int]:
     return sorted(value for each in series for _, value in each["values"])
 
 
-def test_what_is_collected_while_influxdb_is_down_at_the_start_and_killed_later_arrives_once(
+def test_points_collected_while_influxdb_is_down_or_killed_arrive_once(
     telegraf: Path, influxd: Path, tmp_path: Path
 ) -> None:
     port = ports.any_free()
@@ -214,9 +235,7 @@ def test_what_is_collected_while_influxdb_is_down_at_the_start_and_killed_later_
         processes.stop(identities)
 
 
-def test_a_wrong_token_is_told_in_the_log_and_telegraf_goes_on(
-    telegraf: Path, influxdb: InfluxDB, tmp_path: Path
-) -> None:
+def test_a_wrong_token_is_logged_and_telegraf_keeps_running(telegraf: Path, influxdb: InfluxDB, tmp_path: Path) -> None:
     log = tmp_path / "telegraf.log"
     (tmp_path / "telegraf.d").mkdir()
     shutil.copy(TELEGRAF / "telegraf.d" / "telegraf.conf", tmp_path / "telegraf.d")

@@ -38,7 +38,7 @@ def _await(condition: Callable[[], bool], seconds: float = 240) -> None:
 
 
 class Telegraf:
-    """Telegraf with the shipped snippet, which reads what a test appends to a file."""
+    """Telegraf with the shipped snippet, reading the lines that a test appends to a file."""
 
     def __init__(self, program: Path, influxdb: InfluxDB, folder: Path, site: str) -> None:
         self.folder, self.influxdb, self.site = folder, influxdb, site
@@ -101,7 +101,7 @@ class Telegraf:
         # The shell that holds its pipes is Telegraf's child, and it is the shell's.
         words = ["-m", "collectors", "telemetry"]
         for child in process.children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):  # it ends while it is looked at
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may end during the lookup
                 if child.cmdline()[1:4] == words:
                     return child.pid
         return None
@@ -125,7 +125,7 @@ def _reading(site: str, at: int, temperature: float, device: str = "pi-1") -> st
     return f"{tags} temperature_raw_celsius={temperature},humidity_raw_percent={45 + at % 5 / 10} {begin + at}"
 
 
-def test_points_arrive_calibrated_and_what_is_refused_is_there_and_counted_exactly(
+def test_points_arrive_calibrated_and_rejections_are_stored_and_counted_exactly(
     start: Callable[[str], Telegraf],
 ) -> None:
     site = "telemetry-counts"
@@ -186,7 +186,7 @@ def test_a_processor_that_is_killed_under_load_loses_no_line_and_invents_none(
     assert "error writing to process stdin" not in log
 
 
-def test_what_was_taken_is_written_when_telegraf_is_stopped(start: Callable[[str], Telegraf]) -> None:
+def test_accepted_lines_are_written_when_telegraf_stops(start: Callable[[str], Telegraf]) -> None:
     site = "telemetry-stopped"
     telegraf = start(site)
     telegraf.feed(_reading(site, 0, 20))
@@ -201,12 +201,12 @@ def test_what_was_taken_is_written_when_telegraf_is_stopped(start: Callable[[str
     assert telegraf.total("device_state", "messages", "max") == taken
 
 
-def test_the_snippet_lets_in_what_is_validated_and_nothing_else() -> None:
+def test_the_snippet_selects_exactly_the_validated_measurements() -> None:
     section = tomllib.loads((ROOT / "telegraf" / "telegraf.d" / "telemetry.conf").read_text())["processors"]["execd"][0]
     assert section["namepass"] == ["environment", "device_status", "mqtt_message"]
 
 
-def test_of_the_real_recording_only_what_a_human_would_refuse_is_refused(recordings: Path) -> None:
+def test_the_real_recording_has_only_justified_rejections(recordings: Path) -> None:
     """The board lay still for three days and nothing of its air is implausible: the largest change within ten seconds
     is 1.2 hPa, 2.2 % or 1.1 °C, where the recording was interrupted."""
     stage = Stage()

@@ -50,7 +50,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen
 
 
 def _answers(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """What becomes of the line, again and again, within a bounded time."""
+    """What becomes of the line, repeatedly, within a bounded time."""
     assert process.stdin is not None
     assert process.stdout is not None
     watch = threading.Timer(240, process.kill)

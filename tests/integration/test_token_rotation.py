@@ -84,7 +84,7 @@ class Hub:
 
 @pytest.fixture(scope="module")
 def hub(influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    """One InfluxDB for the module; each test has a device of its own."""
+    """One InfluxDB for the module; each test uses a separate device."""
     folder = tmp_path_factory.mktemp("rotation")
     identity, url = local_influxdb.start(influxd, folder / "data", ports.any_free(), folder / "influxd.log")
     try:
@@ -96,7 +96,7 @@ def hub(influxd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub
 
 
 class Device(threading.Thread):
-    """Writes a numbered point each 20 ms, keeps what is refused, and takes another token when it is given one."""
+    """Write a numbered point every 20 ms, record the rejected ones, and accept a new token at any time."""
 
     def __init__(self, hub: Hub, name: str) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ def test_a_rotation_that_ended_between_its_last_steps_is_taken_up(hub: Hub, done
     with hub.server() as server, Credentials(hub.folder) as credentials:
         tokens.begin(server, credentials, name)
         new = hub.token(next_file(name))
-        # The steps of finish, of which so many were done when the power went.
+        # The first *done* steps of finish, as if the power failed after them.
         old = device_description(name)
         if done > 0:
             credentials.write(device_file(name), new)
@@ -181,7 +181,7 @@ def test_a_rotation_that_ended_between_its_last_steps_is_taken_up(hub: Hub, done
         assert server.tokens(next_description(name)) == []
 
 
-def test_tokens_are_listed_with_what_is_wrong_with_them_and_never_shown(hub: Hub) -> None:
+def test_tokens_are_listed_with_their_faults_and_never_shown(hub: Hub) -> None:
     hub.setup("listed", "rotates", "refused", *(f"many-{number}" for number in range(30)))
     hub.run("token", "rotate", "--begin", "rotates")
     (hub.folder / "device-refused.token").write_text("not-the-right-one")
@@ -264,7 +264,7 @@ def test_a_lost_pi_is_revoked_wholly_while_it_is_connected_and_others_go_on(hub:
     assert revocation.take_back(place, "lost") is False
 
 
-def test_what_cannot_be_rotated_is_told_in_a_sentence(hub: Hub) -> None:
+def test_a_failed_rotation_is_reported_in_one_sentence(hub: Hub) -> None:
     with hub.server() as server, Credentials(hub.folder) as credentials:
         with pytest.raises(SetupError, match=r"there is no token of nobody in .* that could be rotated"):
             tokens.begin(server, credentials, "nobody")

@@ -80,7 +80,7 @@ def test_a_dashboard_that_is_not_there_is_refused_with_those_that_are(server: tu
     assert "there is no dashboard kitchen; there are camera, device" in said
 
 
-def test_a_grafana_without_the_api_of_playlists_is_told_as_too_old(server: tuple[str, Path]) -> None:
+def test_a_grafana_without_the_playlist_api_is_reported_as_too_old(server: tuple[str, Path]) -> None:
     class Old(Server):
         def resource(self, purpose: str, path: str) -> None:
             assert (purpose, path) == ("look for playlists", "/apis/playlist.grafana.app")

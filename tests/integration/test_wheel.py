@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that every help needs no more than what each documented set of extras installs."""
+"""The wheel: its contents, and that each help text needs only the packages of a documented set of extras."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_every_command_has_a_summary_that_fits_and_begins_with_a_verb(wheel: Pat
     assert [line for line in summaries if not re.fullmatch(r"  [a-z-]+ +[A-Z][a-z]+,? .*[^.]\.", line)] == []
 
 
-def test_what_is_used_at_run_time_is_in_the_wheel_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_contains_exactly_the_files_used_at_run_time(wheel: Path) -> None:
     (file,) = wheel.glob("*.whl")
     with zipfile.ZipFile(file) as archive:
         names = {name.removeprefix("sensetig/bundle/") for name in archive.namelist() if "/bundle/" in name}

@@ -1,9 +1,8 @@
-"""ARM userland without a machine: Debian roots in which qemu-user runs every program."""
+"""ARM userland without a machine: Debian roots whose programs qemu-user runs."""
 
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,8 +12,8 @@ from typing import NamedTuple
 
 from packaging.requirements import Requirement
 
-from tests.e2e import roots, wheels
-from tests.lab.images import PROJECT, cache, overlay
+from tests.e2e import outside, roots, wheels
+from tests.lab.images import PROJECT, cache, layers
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 
@@ -86,19 +85,13 @@ def emulated(architecture: Architecture) -> Iterator[str]:
         (BINFMT / name).write_text("-1")
 
 
-def resolve(architecture: Architecture, version: str, extras: str, pins: Path) -> str:
-    """What pip says against installing the package with these extras from wheels; nothing if it can."""
+def resolve(architecture: Architecture, version: str, extras: str, pins: Path) -> None:
+    """Let pip choose wheels for the package with these extras. Raises RuntimeError if there are none."""
     pins.write_text(wheels.pinned_for(version, (PROJECT / "constraints.txt").read_text()))
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--dry-run",
-            "--ignore-installed", "--target", pins.parent / "none", "--only-binary=:all:", "--python-version", version,
-            *(f"--platform={platform}" for platform in architecture.platforms), "--constraint", pins,
-            f"{PROJECT}[{extras}]",
-        ],
-        capture_output=True, text=True, check=False, timeout=900,
+    outside.pip(
+        "install", f"wheels of {extras} for {architecture.name}", cache(), "--dry-run", "--ignore-installed",
+        *_for(architecture, version, pins.parent / "none"), "--constraint", pins, f"{PROJECT}[{extras}]", seconds=900,
     )  # fmt: skip
-    return "" if done.returncode == 0 else done.stderr[-2000:]
 
 
 def libraries(architecture: Architecture, version: str, extras: Sequence[str]) -> Path:
@@ -130,16 +123,33 @@ def _pins_of_tests() -> Iterator[str]:
 
 
 def _install(architecture: Architecture, version: str, pins: Sequence[str], folder: Path) -> None:
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-            "--no-compile", "--target", folder, "--only-binary=:all:", "--python-version", version,
-            *(f"--platform={platform}" for platform in architecture.platforms), *pins,
-        ],
-        capture_output=True, text=True, check=False, timeout=900,
+    outside.pip(
+        "install", f"wheels for {architecture.name}", cache(), "--no-deps", "--no-compile",
+        *_for(architecture, version, folder), *pins, seconds=900,
     )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(f"the wheels for {architecture.name} cannot be had: {done.stderr[-2000:]}")
+
+
+def _for(architecture: Architecture, version: str, folder: Path) -> Iterator[str]:
+    """Options of pip for a folder of libraries of another architecture."""
+    yield from (f"--target={folder}", "--only-binary=:all:", f"--python-version={version}")
+    yield from (f"--platform={platform}" for platform in architecture.platforms)
+
+
+#: Runs pytest in a root. All mounts are in a namespace that ends with the programs in it: whatever ends the lab, no
+#: folder of this machine is left mounted below one that the lab removes.
+_RUN_TESTS = """
+set -e
+options=$1 system=$2 checkout=$3 libraries=$4
+shift 4
+mount -t overlay overlay -o "$options" "$system"
+mkdir -p "$system/opt/checkout" "$system/opt/libraries"
+mount --bind "$checkout" "$system/opt/checkout"
+mount --bind "$libraries" "$system/opt/libraries"
+mount --rbind /dev "$system/dev"
+mount -t proc proc "$system/proc"
+exec chroot "$system" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONPATH=/opt/checkout:/opt/libraries sh -c 'cd /opt/checkout && exec python3 -m pytest "$@"' sh "$@"
+"""
 
 
 def run_tests(root: Path, libraries: Path, work: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -151,25 +161,12 @@ def run_tests(root: Path, libraries: Path, work: Path, tests: Sequence[str]) -> 
         work: an empty folder on the disk of the cache.
         tests: paths and options.
     """
-    with overlay(root, work) as system:
-        for source, target in (
-            (PROJECT, "opt/checkout"),
-            (libraries, "opt/libraries"),
-            ("/proc", "proc"),
-            ("/dev", "dev"),
-        ):
-            (system / target).mkdir(parents=True, exist_ok=True)
-            subprocess.run(["mount", "--bind", source, system / target], check=True)
-        try:
-            return subprocess.run(
-                [
-                    "chroot", system, "/usr/bin/env", "-i", "PATH=/usr/bin:/bin", "HOME=/root", "LC_ALL=C.UTF-8",
-                    "PYTHONDONTWRITEBYTECODE=1", "PYTHONPATH=/opt/checkout:/opt/libraries", "sh", "-c",
-                    'cd /opt/checkout && exec python3 -m pytest -q -p no:cacheprovider "$@"', "sh",
-                    "--hypothesis-profile=emulated", *tests,
-                ],
-                capture_output=True, text=True, check=False, timeout=1700,
-            )  # fmt: skip
-        finally:
-            for target in ("dev", "proc", "opt/libraries", "opt/checkout"):
-                subprocess.run(["umount", system / target], check=True)
+    options, system = layers(root, work)
+    return subprocess.run(
+        [
+            "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _RUN_TESTS, "sh",
+            options, system, PROJECT, libraries, "-q", "-p", "no:cacheprovider", "--hypothesis-profile=emulated",
+            *tests,
+        ],
+        capture_output=True, text=True, check=False, timeout=1700,
+    )  # fmt: skip

@@ -8,16 +8,15 @@ from tests.lab.guest import Guest
 
 HTS221, LPS25H, MAGNETOMETER, ACCELEROMETER, TCS3400 = 0x5F, 0x5C, 0x1C, 0x6A, 0x39
 
-#: What the sensors measure at first, in the units of the module. RTIMULib reads the two bytes of an axis of the IMU one
-#: after the other, and a conversion between them can change both: in the chip's counts, these values are far from
-#: multiples of 256.
+#: What the sensors measure at first, in the units of the module. In the chip's counts, the values of the IMU are
+#: multiples of 256 within the noise: one conversion differs from the next in both bytes.
 MEASURED: dict[str, tuple[int, ...]] = {
     "humidity": (45_000,),
     "temperature": (25_000,),
     "pressure": (101_325,),
-    "acceleration": (31, 31, 1_031),
-    "rotation": (2_240, 2_240, 2_240),
-    "magnetic": (-20_000, 10_000, -42_000),
+    "acceleration": (0, 0, 1_000),
+    "rotation": (0, 0, 0),
+    "magnetic": (-17_920, 10_752, -43_008),
     "colour": (520, 210, 190, 140),
 }
 
@@ -35,15 +34,16 @@ class Board:
         self._guest.sh("modprobe --all evdev i2c-dev sensetig_lab_i2c sensetig_lab_fb")
         self.hang(0)
         self.absent()
+        self.convert_at_each_transfer(on=False)
         for name, values in MEASURED.items():
             self.measure(name, *values)
 
     def unplug(self) -> None:
-        """Remove the frame buffer, by which the board is found. A collector that runs keeps the bus open."""
+        """Remove the frame buffer, whose name shows the board. A collector that runs keeps the bus open."""
         self._guest.sh("rmmod sensetig_lab_fb")
 
     def measure(self, name: str, *values: int) -> None:
-        """Set what a sensor measures."""
+        """Set the measured value of a sensor."""
         self._set(name, values)
 
     def absent(self, *chips: int) -> None:
@@ -58,6 +58,10 @@ class Board:
     def hang(self, milliseconds: int) -> None:
         """Let each transfer take that long and time out; 0 ends that."""
         self._set("hang_ms", (milliseconds,))
+
+    def convert_at_each_transfer(self, *, on: bool) -> None:
+        """Let each transfer find a new conversion, so that one comes between any two bytes."""
+        self._set("eager", (int(on),))
 
     def transfers(self) -> int:
         """Number of transfers so far."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +15,11 @@ from typing import TypeVar
 import pytest
 
 from tests.e2e import probe
+from tests.e2e.outside import Unreachable
 from tests.lab import images
 from tests.lab.board import Board
 from tests.lab.guest import Guest, Program
-from tests.lab.machines import joystick, raspberry_pi_machine, sense_hat_machine
+from tests.lab.machines import GIGABYTES, PI_GIGABYTES, joystick, raspberry_pi_machine, sense_hat_machine
 
 Made = TypeVar("Made")
 
@@ -44,21 +47,43 @@ def work() -> Iterator[Path]:
 
 
 def today() -> date:
-    """The date, by which roots are made again each month."""
+    """The date: roots are made again each month."""
     return datetime.now(UTC).date()
 
 
-def need(programs: dict[str, str]) -> None:
-    """Skip the part where it cannot run."""
-    if reason := probe.root() or probe.programs(programs) or probe.overlay():
+def need(programs: dict[str, str], gigabytes: int = 0) -> None:
+    """Skip the part where it cannot run; *gigabytes* is the memory of its machine."""
+    if reason := processor() or probe.root() or memory(gigabytes) or probe.programs(programs) or probe.overlay():
         pytest.skip(reason)
 
 
-def made(make: Callable[[date], Made]) -> Made:
-    """What *make* makes or has in the cache; skip the part where it is missing and Debian's archive, too."""
+def processor(machine: str = platform.machine()) -> str:
+    """A sentence if this is no PC, for which the images are made."""
+    return "" if machine == "x86_64" else f"the lab takes a 64-bit PC, and this machine is {machine}"
+
+
+def memory(gigabytes: int, source: Path = Path("/proc/meminfo")) -> str:
+    """A sentence if the memory for a machine and for its RAM disk, which QEMU holds twice, is not available."""
+    words = source.read_text().split()
+    available = int(words[words.index("MemAvailable:") + 1]) / 1024**2
+    wanted = gigabytes + 1 if gigabytes else 0
+    return "" if available >= wanted else f"QEMU takes {wanted} GB of memory, and {available:.1f} GB are available"
+
+
+def fetched(fetch: Callable[[], Made]) -> Made:
+    """What *fetch* has in the cache or fetches; skip the part where neither is possible."""
     try:
-        return make(today())
-    except RuntimeError:
+        return fetch()
+    except Unreachable as error:
+        pytest.skip(str(error))
+
+
+def made(make: Callable[[date], Made]) -> Made:
+    """The same for roots and images, which are made from packages of Debian."""
+    try:
+        return fetched(lambda: make(today()))
+    except (RuntimeError, subprocess.TimeoutExpired):
+        # The archive may have become unreachable since.
         if reason := probe.unreachable(images.SUITE):
             pytest.skip(reason)
         raise
@@ -67,7 +92,7 @@ def made(make: Callable[[date], Made]) -> Made:
 @pytest.fixture(scope="session")
 def guest() -> Iterator[Guest]:
     """The machine with the simulated board and camera."""
-    need(_PC)
+    need(_PC, GIGABYTES)
     with work() as folder, sense_hat_machine(made(images.sense_hat), folder) as machine:
         yield machine
 
@@ -85,7 +110,7 @@ def board(guest: Guest) -> Board:
 @pytest.fixture(scope="session")
 def raspberry_pi() -> Iterator[Guest]:
     """An emulated Raspberry Pi 3B."""
-    need(_ARM)
+    need(_ARM, PI_GIGABYTES)
     with work() as folder, raspberry_pi_machine(made(images.raspberry_pi), folder) as machine:
         yield machine
 

@@ -156,7 +156,9 @@ def booted(command: Sequence[str], folder: Path, accelerators: Sequence[str]) ->
     failures = []
     for accelerator in accelerators:
         path = str(folder / "agent")
-        arguments = [part.replace("ACCELERATOR", accelerator).replace("AGENT", path) for part in command]
+        # Whatever ends the lab ends the machine.
+        arguments = ["setpriv", "--pdeathsig=KILL"]
+        arguments += [part.replace("ACCELERATOR", accelerator).replace("AGENT", path) for part in command]
         console = folder / "console.log"
         messages = folder / "qemu.log"
         with socket.socket(socket.AF_UNIX) as server, messages.open("wb") as log:

@@ -1,4 +1,4 @@
-"""Kernels and RAM disks of the virtual machines, kept in the user's cache under a hash of what they are made from.
+"""Kernels and RAM disks of the virtual machines, kept in the user's cache under a hash of their sources.
 
 A machine has no disk: its whole root is the initial RAM disk. It boots without drivers for storage and without
 initramfs-tools, whose scripts take minutes on a busy host.
@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -105,6 +105,7 @@ def cache() -> Path:
     return made
 
 
+@lru_cache
 def rtimulib() -> Path | str:
     """RTIMULib's source; a sentence if it is not in the cache and cannot be fetched.
 
@@ -115,8 +116,8 @@ def rtimulib() -> Path | str:
         return roots.kept(cache() / f"rtimulib-{RTIMULIB_COMMIT[:12]}", partial(_clone, source))
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         return (
-            f"RTIMULib cannot be fetched from {source}; set SENSETIG_RTIMULIB to a repository that has commit "
-            f"{RTIMULIB_COMMIT}"
+            f"RTIMULib is not in the cache {cache()} and cannot be fetched from {source}; set SENSETIG_RTIMULIB to a "
+            f"repository that has commit {RTIMULIB_COMMIT}"
         )
 
 
@@ -127,7 +128,7 @@ def _clone(source: str, folder: Path) -> None:
         ("fetch", "--quiet", "--depth=1", source, RTIMULIB_COMMIT),
         ("checkout", "--quiet", "FETCH_HEAD"),
     ):
-        subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, timeout=300, env=environ)
+        subprocess.run(["git", "-C", folder, *words], check=True, capture_output=True, timeout=120, env=environ)
 
 
 def sense_hat(today: date) -> Image:
@@ -208,18 +209,23 @@ def _make_raspberry_pi(base: Path, folder: Path) -> None:
     shutil.rmtree(folder / "work")
 
 
-@contextmanager
-def overlay(lower: Path, work: Path) -> Iterator[Path]:
-    """A root that can be written to; what is written goes into *work*, which must be on the disk of the cache."""
+def layers(lower: Path, work: Path) -> tuple[str, Path]:
+    """The options of an overlay whose layers are in *work*, and where to mount it."""
     upper, scratch, merged = (work / name for name in ("upper", "work", "merged"))
     for each in (upper, scratch, merged):
         each.mkdir(parents=True)
-    options = f"lowerdir={lower},upperdir={upper},workdir={scratch}"
+    return f"lowerdir={lower},upperdir={upper},workdir={scratch}", merged
+
+
+@contextmanager
+def overlay(lower: Path, work: Path) -> Iterator[Path]:
+    """A root that can be written to. The changes go into *work*, which must be on the disk of the cache."""
+    options, merged = layers(lower, work)
     _run("mount", "-t", "overlay", "overlay", "-o", options, merged)
     try:
         yield merged
     finally:
-        _run("umount", merged)
+        _run("umount", "--lazy", merged)  # an interrupted program may still be ending in it
 
 
 def write_archive(archive: BinaryIO, top: Path, *, without: Sequence[str] = (), prefix: str = "") -> None:

@@ -1,6 +1,6 @@
-"""Asks a camera's control a thousand times and prints, as JSON, what its process has kept of that.
+"""Send a thousand requests to a camera's control, and print as JSON the growth of its process.
 
-A process of its own: what else a process does, and what it shares with children that come and go, would count, too.
+Run separately, because other work of a process, and memory shared with its children, would be counted as well.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ class Answer(NamedTuple):
 
 
 def still() -> float:
-    """A clock that stands, so that no picture grows old while a busy machine goes on."""
+    """A stopped clock, so that no picture becomes stale while a busy machine runs on."""
     return 0.0
 
 

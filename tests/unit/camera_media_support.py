@@ -1,4 +1,4 @@
-"""What the tests of the camera's media share: a backend, pictures with times, and clips read back."""
+"""Helpers for the tests of the camera's media: a backend, pictures with times, and clips read back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from collectors.core.settings import Values
 
 #: 2026-11-21 08:00 UTC
 BASE_NS = 1_795_248_000 * 10**9
-#: Grey levels a second, so that a picture tells its time, also after H.264.
+#: Grey levels per second, so that a picture encodes its time, even after H.264.
 SLOPE = 10.0
 
 MOVING = Detection(moving=True, area_percent=2.0, score=3.0, box=Box(1, 2, 3, 4))
@@ -34,7 +34,7 @@ class Usage(NamedTuple):
 
 
 class Source:
-    """A backend that is only asked what it is called; its pictures are handed to the media by the test."""
+    """A backend with a name only; the test passes pictures to the media directly."""
 
     name = "Front Door"
     dropped = 0
@@ -57,7 +57,7 @@ def picture(seconds: float, size: tuple[int, int] = (160, 120)) -> Frame:
 
 
 class Bench:
-    """Media below a folder, told of pictures and events as the collector tells of them."""
+    """Media in a folder, which receive pictures and events as from the collector."""
 
     def __init__(self, root: Path | None, usage: Callable[[str], Usage] = lambda _: Usage(), **values: object) -> None:
         self.errors: list[str] = []
@@ -79,7 +79,7 @@ class Bench:
         return frame
 
     def event(self, kind: str, start: float, duration: float, frame: Frame) -> dict[str, object]:
-        """Tell of an event; the fields that its point gets."""
+        """Report an event; return the fields that its point gets."""
         start_ns = BASE_NS + round(start * 1e9)
         identity = event_id(start_ns, Source.name)
         box = Box(1, 2, 3, 4)
@@ -87,7 +87,7 @@ class Bench:
         return dict(self.media.on_event(event))
 
     def await_writing(self) -> None:
-        """Wait until what the media were told of so far is on the disk."""
+        """Wait until everything reported so far has been written to disk."""
         done = threading.Event()
         assert self.media.root
         assert self.media._recorder is not None
@@ -102,7 +102,7 @@ class Bench:
 
 
 def shown(path: Path) -> list[tuple[float, float]]:
-    """Of each picture of a clip: its time in the clip, and the time that its brightness tells."""
+    """For each picture of a clip: its time in the clip, and the time encoded in its brightness."""
     with av.open(str(path)) as container:
         assert container.streams.video[0].codec_context.name == "h264"
         found = []
@@ -116,3 +116,13 @@ def sizes(path: Path) -> set[tuple[int, int]]:
     """The sizes of the pictures of a clip."""
     with av.open(str(path)) as container:
         return {(frame.width, frame.height) for frame in container.decode(video=0)}
+
+
+def boxes(path: Path) -> list[str]:
+    """The kinds of the outermost boxes of an MP4 file, in their order."""
+    data, at, found = path.read_bytes(), 0, []
+    while at < len(data):
+        found.append(data[at + 4 : at + 8].decode("ascii"))
+        at += int.from_bytes(data[at : at + 4], "big")
+    assert at == len(data)
+    return found

@@ -103,7 +103,7 @@ def answers(patient: Patient, changed: Mapping[str, Ran]) -> Patient:
 
 
 def one(check: Check, patient: Patient) -> Result | None:
-    """The result of one check, without those that it needs; None where it is left out."""
+    """The result of one check, without those that it needs; None if it is left out."""
     return next(examine([check._replace(needs=())], patient), None)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the Sense HAT share: a context whose clock and errors a test holds in its hands."""
+"""Helpers for the tests of the Sense HAT: a context whose clock and errors the test controls."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ START_NS = 1_750_000_000_000_000_000
 
 
 class Bench:
-    """A context with a clock to turn and a list of what was complained of.
+    """A context with an adjustable clock and a list of errors.
 
-    ``errors`` are the sentences that were written; the number counted is ``report.errors``.
+    ``errors`` are the logged sentences; the number counted is ``report.errors``.
     """
 
     def __init__(self, **settings: object) -> None:
@@ -34,7 +34,7 @@ class Bench:
 
 
 def fields(metrics: Iterable[Metric], measurement: str, sensor: str | None = None) -> dict[str, FieldValue]:
-    """The fields of the one line of a measurement (and sensor) among the metrics; empty where there is none."""
+    """The fields of the one line of a measurement (and sensor) among the metrics; empty if there is none."""
     found = [
         metric
         for metric in metrics

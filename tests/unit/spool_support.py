@@ -1,4 +1,4 @@
-"""What the tests of the spool share: a folder with its writers and readers, and a disk that breaks."""
+"""Helpers for the tests of the spool: a folder with its writers and readers, and a disk that fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collectors.spool.writer import Writer
 
 
 class Broken:
-    """A disk that takes so many bytes more, and counts what is put on it for good."""
+    """A disk with a limited number of bytes left, which counts the synced bytes."""
 
     def __init__(self, bytes_left: int | None = None) -> None:
         self.bytes_left = bytes_left

@@ -1,4 +1,4 @@
-"""A pipeline with doubles for what it is given, for the tests of telemetry."""
+"""A telemetry pipeline whose dependencies are doubles."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Handle:
 
 
 class Tracker:
-    """Keeps every message that it is told of."""
+    """Record every message."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[str, str, int, int, dict[str, FieldValue]]] = []
@@ -60,7 +60,7 @@ class Tracker:
 
 
 class Stage:
-    """A pipeline, what it was given, and what came out."""
+    """A pipeline with its input and output."""
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class Stage:
         bounds: Bounds | None = None,
     ) -> None:
         self.now = NOW
+        self.synchronised = True
         self.calibrations = Calibrations(curves)
         self.tracker = Tracker()
         self.rejections = Rejections({"host": "hub"}, max_names)
@@ -89,6 +90,7 @@ class Stage:
             ahead_ns=600 * SECOND,
             max_series=max_series,
             clock_ns=lambda: self.now,
+            synchronised=lambda: self.synchronised,
             complain=self.said.append,
             open_gateway=lambda: Gateway(
                 is_machine=lambda device: device.startswith("pi-"),
@@ -111,14 +113,14 @@ class Stage:
 def reading(
     temperature: float, seconds: float = 0.0, *, device: str = "pi", sensor: str = "hts221", more: str = ""
 ) -> str:
-    """A line of a sensor, so many seconds after NOW less a day."""
+    """A line of a sensor, *seconds* after NOW less a day."""
     time_ns = NOW - 86400 * SECOND + round(seconds * SECOND)
     tags = f"environment,device={device},host={device},sensor={sensor}"
     return f"{tags} temperature_raw_celsius={temperature}{more} {time_ns}"
 
 
 def rejected(metrics: Iterable[Metric]) -> list[tuple[str, str, FieldValue | None]]:
-    """Reason, field and value of each refusal."""
+    """Reason, field and value of each rejection."""
     return [
         (
             metric.series.tags["reason"],

@@ -82,7 +82,7 @@ def test_its_collector_runs_on_this_machine(copy: Path) -> None:
     assert re.match(r"open_files open_count=\d+i,used_percent=[\d.e-]+ \d{19}\n", ran.stdout)
 
 
-def test_its_failure_is_told_as_the_guide_shows_it(copy: Path) -> None:
+def test_its_failure_is_reported_as_in_the_guide(copy: Path) -> None:
     ran = _python(copy, "-m", "collectors", "open_files", "--file", "/nowhere")
     assert ran.returncode == 1
     assert ran.stderr in GUIDE

@@ -51,7 +51,7 @@ HOT_RULE = rule(query("A", HOT), REDUCE, threshold("C", "B", "gt", 80), **{"for"
 
 
 def answering(*answers: list[Series]) -> Any:
-    """Answers each query of each request with the next answer, the last of them for ever."""
+    """Answers each query of each request with the next answer, the last of them forever."""
     left = list(answers)
 
     def ask(queries: Sequence[str], bucket: str) -> list[list[Series]]:
@@ -65,7 +65,7 @@ def series(value: float | None, **tags: str) -> Series:
     return Series(tags, ["time", "mean"], [[0, value]])
 
 
-def test_a_rule_is_read_as_it_stands_in_the_file(tmp_path: Path) -> None:
+def test_a_rule_is_read_unchanged_from_the_file(tmp_path: Path) -> None:
     assert read(tmp_path / "none") == []
     (tmp_path / "policies.yaml").write_text("apiVersion: 1\npolicies: []\n", encoding="utf-8")
     assert read(tmp_path) == []
@@ -139,7 +139,7 @@ def test_each_comparison_knows_its_bounds(kind: str, bounds: tuple[float, ...], 
     assert not Compare(kind, bounds).holds(outside)
 
 
-def test_the_last_number_counts_and_what_is_none_is_passed_over() -> None:
+def test_the_last_number_counts_and_nulls_are_skipped() -> None:
     answer = [Series({"host": "pi"}, ["time", "mean"], [[0, 81], [1, 90], [2, None], [3, math.nan]])]
     assert outcomes(answering(answer), HOT_RULE, [0]) == [{PI: True}]
 

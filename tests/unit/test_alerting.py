@@ -24,7 +24,7 @@ from tests import dashboards
 
 RUNBOOK_PAGE = DOCUMENT.parents[1] / "how-to" / "runbooks.md"
 
-#: Fields that `sensetig retire` writes beside those that a measurement declares.
+#: Fields that `sensetig retire` writes in addition to the declared ones of a measurement.
 _RETIRED = {"retired"}
 
 
@@ -48,7 +48,7 @@ def names() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("name", fresh())
-def test_the_committed_files_are_what_the_declaration_builds(name: str) -> None:
+def test_the_committed_files_match_the_declaration(name: str) -> None:
     assert (FOLDER / name).read_text(encoding="utf-8") == fresh()[name], "run: make dashboards"
 
 
@@ -56,7 +56,7 @@ def test_the_documented_rules_are_those_that_grafana_gets() -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == page(RULES), "run: make dashboards"
 
 
-def test_check_names_what_is_stale_and_a_build_mends_it_and_leaves_others_files(tmp_path: Path) -> None:
+def test_check_names_stale_files_and_a_build_repairs_them_and_keeps_other_files(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text("old")
     (tmp_path / "own.yaml").write_text("apiVersion: 1\n")
     document = tmp_path / "alerts.md"
@@ -76,7 +76,7 @@ def test_uids_and_titles_are_each_rule_s_own_and_short_enough() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.key)
-def test_a_rule_reads_what_is_declared(rule: Rule) -> None:
+def test_a_rule_reads_only_declared_fields(rule: Rule) -> None:
     measurements, read = dashboards.names(rule.query)
     (measurement,) = measurements
     assert read - {"value"} - _RETIRED <= names()[measurement]
@@ -99,11 +99,12 @@ def test_the_links_to_a_runbook_lead_to_its_panel(rule: Rule) -> None:
     told = BUILT[rule.uid]["annotations"]
     board, panel = panel_of(RUNBOOKS, rule.title)
     assert told["runbook_url"] == f"/d/{board}?viewPanel={panel}"
-    assert told["description"].endswith(f"\nRunbook: {{{{ externalURL }}}}{told['runbook_url'].lstrip('/')}")
+    link = f"{{{{ externalURL }}}}{told['runbook_url'].lstrip('/')}"
+    assert told["description"].endswith(f"\nRunbook: {link}\nDocumentation: docs/how-to/runbooks.md#{rule.key}")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.key)
-def test_a_rule_links_to_the_panel_of_its_own_device_and_marks_no_panel(rule: Rule) -> None:
+def test_a_rule_links_to_the_panel_of_its_device_and_marks_no_panel(rule: Rule) -> None:
     built = BUILT[rule.uid]
     assert not {"dashboardUid", "panelId"} & set(built)
     assert not {"__dashboardUid__", "__panelId__"} & set(built["annotations"])
@@ -206,7 +207,7 @@ def test_alerts_go_to_a_channel_when_it_is_set_and_only_then(channel: Any) -> No
     assert taken({channel.switch: value, without: "info|warning"}, {**alert, "severity": CRITICAL}) == {channel.name}
 
 
-def test_what_nobody_takes_ends_in_a_policy_that_is_mute() -> None:
+def test_unrouted_alerts_go_to_a_silent_policy() -> None:
     *_, last = policy()["routes"]
     assert matches(last["object_matchers"][0], {"alertname": "X"})
     assert last["mute_time_intervals"] == [ALWAYS]
@@ -220,7 +221,7 @@ def test_every_mute_timing_that_is_named_is_there_set_or_not() -> None:
         assert (QUIET_NEVER in named) == (not variables)
 
 
-def test_no_secret_stands_in_what_is_committed() -> None:
+def test_committed_files_contain_no_secret() -> None:
     text = fresh()["contact-points.yaml"]
     for line in text.splitlines():
         if re.search(r"(token|credentials|addresses|url|chatid):", line):

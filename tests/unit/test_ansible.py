@@ -166,3 +166,13 @@ def test_every_listener_of_the_broker_binds_the_client_id_to_the_user() -> None:
         assert parts
         for part in parts:
             assert re.search(r"(?m)^#?use_username_as_clientid true$", part), path
+
+
+def test_the_playbook_runs_every_snippet_that_containers_run() -> None:
+    """Alerts need their measurements: a snippet that is not installed leaves its rules without data."""
+    compose = (ANSIBLE.parent / "containers/compose.yaml").read_text()
+    found = re.search(r"\$\{SENSETIG_COLLECTORS:-([a-z_ ]+)\}", compose)
+    assert found is not None
+    defaults = yaml.safe_load((ANSIBLE / "roles/telegraf/defaults/main.yml").read_text())["telegraf_collectors"]
+    added = re.findall(r"\['(\w+)'\]", (ANSIBLE / "roles/telegraf/tasks/hardware.yml").read_text())
+    assert set(found[1].split()) <= {*defaults, *added}

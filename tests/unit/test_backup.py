@@ -1,4 +1,4 @@
-"""The parts of a backup: what stays, what is taken apart, and what is refused."""
+"""The parts of a backup: retention, unpacking and rejection."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def nights(count: int) -> list[datetime]:
     return [NOON - timedelta(days=each) for each in range(count)]
 
 
-def test_the_last_backup_of_so_many_days_weeks_and_months_stays() -> None:
+def test_the_last_backups_by_day_week_and_month_are_kept() -> None:
     stay = kept(nights(400), Keep(7, 4, 6))
     assert set(nights(7)) <= stay
     # Saturday the 21st; the Sundays before, as the last of their weeks; the last days of the months before.
@@ -42,7 +42,7 @@ def test_the_last_backup_of_so_many_days_weeks_and_months_stays() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_newest_always_stays_and_what_was_removed_does_not_change_what_stays(seed: int) -> None:
+def test_the_newest_is_always_kept_and_retention_is_stable(seed: int) -> None:
     chance = random.Random(seed)
     keep = Keep(chance.randint(1, 8), chance.randint(0, 5), chance.randint(0, 7))
     there: set[datetime] = set()
@@ -52,7 +52,7 @@ def test_the_newest_always_stays_and_what_was_removed_does_not_change_what_stays
         assert len(there) <= keep.daily + keep.weekly + keep.monthly
 
 
-def test_a_file_s_name_tells_its_time_and_another_file_is_none_of_ours() -> None:
+def test_the_file_name_contains_the_time_and_other_files_are_ignored() -> None:
     name = archive.file_name("loft", NOON)
     assert archive.file_time(name, "loft") == archive.file_time(f"{name}.gpg", "loft") == NOON
     for other in (f"{name}.partial", "sensetig-loft-x.tar", "notes.txt", "sensetig-loft-2-20261121T120000Z.tar"):
@@ -137,7 +137,7 @@ def test_an_encrypted_archive_is_read_with_the_secret_key_alone(tmp_path: Path) 
 
 
 @pytest.mark.skipif(shutil.which("gpg") is None, reason="gpg is not there")
-def test_what_is_no_certificate_gives_no_backup(tmp_path: Path) -> None:
+def test_an_invalid_certificate_prevents_the_backup(tmp_path: Path) -> None:
     (tmp_path / "no.asc").write_text("nothing")
     with (
         pytest.raises(BackupError, match="gpg could not encrypt"),
@@ -204,7 +204,7 @@ while True:
             copied.close()
 
 
-def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("no database at all, and long enough to be looked at" * 20)
     with pytest.raises(BackupError, match="cannot be copied"):
         databases.copy(tmp_path / "x.db", tmp_path / "copy.db")
@@ -227,7 +227,7 @@ def test_the_other_machine_is_known_and_nothing_is_removed_there() -> None:
         (["--settings", "/nonexistent"], "is this the hub"),
     ],
 )
-def test_what_the_operator_gets_wrong_is_told_in_a_sentence(options: list[str], said: str, tmp_path: Path) -> None:
+def test_operator_errors_are_reported_in_one_sentence(options: list[str], said: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["backup", "--folder", str(tmp_path / "b"), "--keep-free", "0", *options])
     assert done.exit_code != 0
     assert said in done.output
@@ -263,11 +263,11 @@ def test_members_have_the_owner_and_mode_of_their_file(tmp_path: Path) -> None:
         assert (tar.getmember("settings/x").mode, tar.getmember("settings/x").uid) == (0o640, os.geteuid())
 
 
-# --- archives that nobody should restore ------------------------------------------------------------
+# --- archives that must not be restored -------------------------------------------------------------
 
 
 class Archive:
-    """An archive made by hand, complete with its list, whatever is in it."""
+    """A handmade archive with a correct list of its contents."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -50,7 +50,7 @@ def only(text: str) -> Curve:
         ('kind = "polynomial"\ncoefficients = [1, 2, 3, 4]', 3.0, 142.0),
     ],
 )
-def test_each_kind_makes_of_a_value_what_it_says(body: str, raw: float, calibrated: float) -> None:
+def test_each_kind_of_curve_converts_as_declared(body: str, raw: float, calibrated: float) -> None:
     assert only(entry(body)).apply(raw) == calibrated
 
 
@@ -84,7 +84,7 @@ def test_an_end_leaves_the_time_after_it_without_a_curve() -> None:
     assert only(text).valid_until_ns == NOVEMBER_NS + DAY_NS
 
 
-def test_two_sensors_and_two_fields_are_calibrated_beside_each_other() -> None:
+def test_two_sensors_and_two_fields_are_calibrated_independently() -> None:
     pressure = '[[calibration]]\nmeasurement = "environment"\nfield = "pressure_hpa"\n'
     text = (
         entry('sensor = "hts221"\nkind = "offset"\noffset = 1')
@@ -154,7 +154,7 @@ OFFSET = 'kind = "offset"\noffset = 1'
         (entry(OFFSET) + entry(OFFSET + '\nsensor = "hts221"', "2026-12-01"), "one for any sensor at the same time"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence_with_the_file(text: str, said: str) -> None:
+def test_an_error_is_one_sentence_with_the_file(text: str, said: str) -> None:
     with pytest.raises(CalibrationError, match=said) as caught:
         read(text, "/etc/pi-1.toml")
     assert str(caught.value).startswith("/etc/pi-1.toml")
@@ -188,7 +188,7 @@ def test_an_entry_keeps_who_when_and_with_what() -> None:
         ("Temperature", "Temperature_calibrated"),
     ],
 )
-def test_the_output_stands_beside_its_source_with_the_same_unit(field: str, output: str) -> None:
+def test_the_output_is_added_next_to_its_source_with_the_same_unit(field: str, output: str) -> None:
     assert output_field(field) == output
 
 

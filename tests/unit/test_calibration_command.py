@@ -1,4 +1,4 @@
-"""``sensetig calibrate``: what it writes, what it refuses, and that what stood there stays."""
+"""``sensetig calibrate``: the files it writes, the input it rejects, and that existing files survive an error."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_window_is_a_finite_time(call: Call, folder: Path, number: str) -> Non
     assert f"Invalid value for '--window': {number} is no finite number." in result.output
 
 
-def test_what_it_writes_is_what_the_processor_reads_while_it_watches(call: Call, folder: Path) -> None:
+def test_the_processor_reads_the_written_file_while_it_watches(call: Call, folder: Path) -> None:
     now = [0.0]
     calibrations = Calibrations(str(folder), pytest.fail, lambda: now[0])
     assert calibrations.of("pi/1") == ()
@@ -129,7 +129,7 @@ def test_an_input_that_ends_or_ctrl_c_at_any_question_writes_nothing(call: Call,
     assert not folder.exists()
 
 
-def test_ctrl_c_in_a_real_process_writes_nothing_and_is_told(folder: Path) -> None:
+def test_ctrl_c_in_a_real_process_writes_nothing_and_is_reported(folder: Path) -> None:
     arguments = [sys.executable, "-m", "sensetig", "calibrate", "pi-1", "--calibrations", str(folder)]
     with subprocess.Popen(
         arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -241,7 +241,7 @@ def test_the_factor_against_the_cpus_heat_goes_into_a_new_file_only(call: Call, 
         (("pi-1", "--end"), "there is no calibration of temperature_raw_celsius (sensor hts221) of pi-1"),
     ],
 )
-def test_what_is_wrong_is_answered_with_a_sentence_and_nothing_written(
+def test_an_error_is_one_sentence_and_nothing_is_written(
     call: Call, folder: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     result = call(*arguments, "--yes", typed="")
@@ -323,7 +323,7 @@ def test_writers_at_the_same_time_lose_nothing_of_each_other(folder: Path, monke
     assert len(read((folder / "pi-1.toml").read_text(), "x", "pi-1")) == 8
 
 
-def test_a_full_disk_leaves_the_old_file_as_it_was_and_nothing_beside_it(folder: Path) -> None:
+def test_a_full_disk_leaves_the_old_file_unchanged_and_no_other_file(folder: Path) -> None:
     store.add(folder, "pi-1", ENTRY)
     before = (folder / "pi-1.toml").read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -345,7 +345,7 @@ def test_a_folder_that_may_not_be_written_leaves_the_old_file(folder: Path) -> N
     later = {**ENTRY, "valid_from": datetime(2026, 12, 1, tzinfo=UTC)}
     if os.geteuid() == 0:
         (folder / ".pi-1.toml.lock").unlink(missing_ok=True)
-        (folder / ".pi-1.toml.lock").mkdir()  # to root, no folder is read-only: what it must create is in its way
+        (folder / ".pi-1.toml.lock").mkdir()  # root ignores a read-only folder, so block the file that must be created
     else:
         folder.chmod(0o555)
     try:
@@ -356,7 +356,7 @@ def test_a_folder_that_may_not_be_written_leaves_the_old_file(folder: Path) -> N
     assert (folder / "pi-1.toml").read_bytes() == before
 
 
-def test_a_service_of_another_user_may_read_what_is_made_whatever_the_umask(folder: Path) -> None:
+def test_a_service_of_another_user_can_read_the_file_whatever_the_umask(folder: Path) -> None:
     before = os.umask(0o077)
     try:
         store.add(folder, "pi-1", ENTRY)

@@ -1,4 +1,4 @@
-"""The curve through pairs, the factor against the CPU's heat, and what is known of their uncertainty."""
+"""The curve through pairs, the compensation factor for the CPU's heat, and the uncertainty of both."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_line_and_its_uncertainty_are_those_of_the_textbook() -> None:
     assert result.uncertainty_at(at) == pytest.approx(np.sqrt(variance * (1 / 6 + (at - raw.mean()) ** 2 / spread)))
 
 
-def test_two_points_leave_nothing_to_tell_the_uncertainty_from() -> None:
+def test_two_points_give_no_uncertainty() -> None:
     result = fit.fit([Pair(10, 9), Pair(30, 31)], "two_point")
     assert (result.degrees_of_freedom, result.uncertainties, result.uncertainty_at(20)) == (0, None, None)
     assert any("so it is unknown" in warning for warning in fit.warnings(result, FIELD))
@@ -142,7 +142,7 @@ def test_what_an_entry_keeps_of_many_pairs_is_their_number_not_themselves() -> N
 
 
 def warmed(factor: float, noise: float, seed: int, count: int = 60, offset: float = 0.0) -> list[Pair]:
-    """A Pi between idle and busy, whose sensor stands at the share of the way that the factor says."""
+    """A Pi between idle and busy, with sensor readings that follow from the factor."""
     chance = random.Random(seed)
     pairs = []
     for _ in range(count):
@@ -181,7 +181,7 @@ def test_the_astro_pi_with_a_made_up_room_gives_its_factor_back() -> None:
     assert found.uncertainty < 0.01
 
 
-def test_a_sensor_that_is_off_by_itself_is_told_from_the_cpus_heat() -> None:
+def test_a_sensor_offset_is_distinguished_from_the_cpus_heat() -> None:
     found = heat.find_factor(warmed(1.6, 0.1, 1, offset=1.0))
     assert found.own is not None
     assert found.own.error == pytest.approx(1.0, abs=4 * found.own.uncertainty)
@@ -232,7 +232,7 @@ def test_tables_are_read_by_the_names_of_their_columns() -> None:
         ('raw,reference\n"1,2\n', "expected cells between commas"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said_with_its_line(text: str, said: str) -> None:
+def test_an_error_in_a_table_names_its_line(text: str, said: str) -> None:
     with pytest.raises(CalibrateError, match=f"pairs.csv.*{said}"):
         read_pairs(text, "pairs.csv")
     with pytest.raises(CalibrateError, match="line 2: time is 'noon'"):

@@ -19,7 +19,7 @@ offset = {}
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """Seconds that the test advances."""
 
     now = 100.0
 
@@ -28,7 +28,7 @@ class Clock:
 
 
 class Watched:
-    """Calibrations over a folder, with a clock and what was complained of."""
+    """Calibrations over a folder, with a clock and the logged errors."""
 
     def __init__(self, folder: Path, most: int = 100) -> None:
         self.folder = folder
@@ -80,7 +80,9 @@ def test_a_file_that_appears_later_is_found_and_one_that_goes_ends_the_calibrati
 
 
 @pytest.mark.parametrize("broken", ["", ENTRY.format('"x"'), "[[calibration", 'device = "pi-2"\n' + ENTRY.format(9)])
-def test_a_broken_file_is_told_once_a_change_and_the_last_good_curves_stay(watched: Watched, broken: str) -> None:
+def test_a_broken_file_is_reported_once_per_change_and_the_last_good_curves_are_kept(
+    watched: Watched, broken: str
+) -> None:
     watched.write(ENTRY.format(1))
     good = watched.calibrations.of("pi-1")
     watched.write(broken)
@@ -98,7 +100,7 @@ def test_a_broken_file_is_told_once_a_change_and_the_last_good_curves_stay(watch
     assert watched.offset() == 3.0
 
 
-def test_a_file_that_is_no_text_or_no_file_is_told(watched: Watched) -> None:
+def test_a_path_that_is_not_a_text_file_is_reported(watched: Watched) -> None:
     (watched.folder / "pi-1.toml").write_bytes(b"\xff\xfe")
     (watched.folder / "pi-2.toml").mkdir()
     os.mkfifo(watched.folder / "pi-3.toml")
@@ -109,7 +111,7 @@ def test_a_file_that_is_no_text_or_no_file_is_told(watched: Watched) -> None:
     assert "is no file" in watched.said[2]
 
 
-def test_a_folder_that_is_no_folder_is_told_once_for_all_devices(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_folder_is_reported_once_for_all_devices(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     watched = Watched(tmp_path / "file")
     for number in range(50):

@@ -39,7 +39,7 @@ SCENE = Scene(1)
 
 
 class Script:
-    """A backend that gives what it was told to, and then may break."""
+    """A backend that returns scripted frames, and then may fail."""
 
     def __init__(self, frames: Callable[[], Iterator[Frame | None]], *, lost: str = "", dropped: int = 0) -> None:
         self.name = "door"
@@ -60,7 +60,7 @@ class Script:
 
 
 class Bench:
-    """Runs a collector on a backend, with its errors and a clock that stands."""
+    """Run a collector on a backend, with its errors and a stopped clock."""
 
     def __init__(self, backend: Script | SimulatedCamera, what: Config = QUICK) -> None:
         self.errors: list[str] = []
@@ -348,7 +348,7 @@ def test_damaged_frames_are_counted_and_are_no_motion() -> None:
         for number in range(200):
             frame = at(number / 10)
             assert frame is not None
-            if 20 <= number < 160:  # a visit, of which half of each picture is lost
+            if 20 <= number < 160:  # a visit; half of each picture is lost
                 image = frame.image.copy()
                 image[:, 160:] = 10 * (number % 20)
                 frame = frame._replace(image=image, damaged=True)

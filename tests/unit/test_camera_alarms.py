@@ -1,4 +1,4 @@
-"""A covered lens and a picture that stands still, on drawn pictures and in simulated scenes."""
+"""A covered lens and a frozen picture, on drawn pictures and in simulated scenes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources of pictures: real files, a real server on loopback, and what is said where there is none."""
+"""Sources of pictures: real files, a real server on loopback, and the errors for missing sources."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from collectors.camera.backends.simulated import Scene, SimulatedCamera
 from collectors.camera.backends.video_file import FramePositions, VideoFile
 from collectors.camera.detector import Image
 from collectors.camera.devices import find_device
+from collectors.camera.encoding import pack, unpack
+from collectors.camera.media.software import pack_frame
 from collectors.camera.pixels import stretch
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
@@ -37,7 +39,7 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "camera"
 
 
 class Opener:
-    """Opens a backend and keeps the errors that it tells of."""
+    """Open a backend, and record its errors."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
@@ -100,7 +102,7 @@ def test_file_plays_at_the_configured_pace(opener: Opener, tmp_path: Path, pace:
 
     backend = opener(lambda: 50.0, source=str(film(tmp_path / "hall.avi")), pace=pace)
     assert len(list(backend.frames(wait))) == 40
-    # The clock stands, so each pause is the whole way from the beginning.
+    # The clock is stopped, so each pause is the total time since the beginning.
     assert pauses == pytest.approx([number / 10 / pace for number in range(40)])
 
 
@@ -421,7 +423,7 @@ class Camera(http.server.BaseHTTPRequestHandler):
             self.silent.wait(60)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what the server does is the test's own doing."""
+        """Discard the log; the test itself makes the requests."""
 
 
 @contextmanager
@@ -466,7 +468,7 @@ def test_silent_stream_is_lost_after_the_timeout(opener: Opener) -> None:
 
 def test_stream_continues_after_a_size_change(opener: Opener) -> None:
     small = [np.full((120, 160, 3), 60, np.uint8)] * 10
-    large = [np.full((240, 320, 3), 180, np.uint8)] * 600  # some of which are passed over, since they come too fast
+    large = [np.full((240, 320, 3), 180, np.uint8)] * 600  # some are skipped because they arrive too fast
     with network_camera([*small, *large], silent=True) as url:
         backend = opener(source=url, timeout_seconds=60.0, frame_rate=120.0)
         levels: set[int] = set()
@@ -553,7 +555,8 @@ class Device:
     """A camera that gives its pictures at once, one a time step, and then ends."""
 
     damaged, lost, failed, reason = False, False, 0, ""
-    render, video_range = None, False
+    render = render_planes = None
+    video_range = False
 
     def __init__(self, count: int, clock: Callable[[], float]) -> None:
         self.left = count
@@ -754,3 +757,22 @@ def test_file_in_which_damage_announces_more_streams_is_played_to_its_end(tmp_pa
         return count
 
     assert frames(announced=True) == frames(announced=False) == 40
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_clip_is_packed_from_the_planes_of_a_video(tmp_path: Path, opener: Opener, small: bool) -> None:
+    path = str(tmp_path / "film.mp4")
+    picture = cv2.resize(np.random.default_rng(2).integers(0, 255, (6, 8, 3), dtype=np.uint8), (128, 96))
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", 10, {"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture, np.uint8), "bgr24")))
+        container.mux(stream.encode(None))
+    (frame,) = (each for each in opener(source=path, pace=0.0).frames(never) if each is not None)
+    assert frame.render_planes is not None
+    direct, converted = pack_frame(frame, small=small), pack(frame.colour(), small=small)
+    assert (direct.width, direct.height) == (converted.width, converted.height) == (128, 96)
+    assert np.abs(unpack(direct).astype(int) - unpack(converted)).mean() < 2
+    turned = next(iter(opener(source=path, pace=0.0, rotate=90).frames(never)))
+    assert turned is not None
+    assert turned.render_planes is None

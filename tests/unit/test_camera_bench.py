@@ -1,4 +1,4 @@
-"""The bench scores events fairly: what is matched, what is invented, what is missed."""
+"""The bench scores events fairly: matched, invented and missed ones."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def test_clock_in_the_image_is_no_event_at_midnight() -> None:
 
 
 @pytest.mark.parametrize("pause", [1.5, 7.0, 25.0])
-def test_thing_that_came_to_stand_during_a_pause_is_not_motion(pause: float) -> None:
+def test_object_that_stopped_during_a_pause_is_not_motion(pause: float) -> None:
     detector, empty = Detector(DetectorConfig()), textured()
     parked = empty.copy()
     parked[70:92, 100:126] = 220
@@ -252,7 +252,7 @@ class Flashing:
         """Nothing to close."""
 
 
-def test_time_in_which_motion_cannot_be_seen_is_counted_and_reported_once() -> None:
+def test_time_without_visibility_is_counted_and_reported_once() -> None:
     said: list[str] = []
     collector = CameraCollector(
         Flashing(),

@@ -1,4 +1,4 @@
-"""Areas left out of the detection: how they are written, and what they do."""
+"""Masks that exclude areas from the detection: their syntax and their effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The camera's media: which pictures a clip shows, what is where, and what a full disk does."""
+"""The camera's media: the pictures in a clip, the paths of files, and a full disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from collectors.camera.media.recorder import Clip
 from collectors.camera.media.software import SoftwareRecorder
 from collectors.camera.media.store import Store
 from collectors.core.api import Unavailable
-from tests.unit.camera_media_support import BASE_NS, MOVING, Bench, Usage, picture, shown, sizes
+from tests.unit.camera_media_support import BASE_NS, MOVING, Bench, Usage, boxes, picture, shown, sizes
 
 EVENT = "2026/11/21/20261121T080005.000000Z-front-door"
 
@@ -48,6 +48,14 @@ def test_clip_includes_the_time_before_and_after_the_motion(tmp_path: Path) -> N
     assert [found[0][1], found[-1][1]] == pytest.approx([3, 7.9], abs=0.15)
     assert bench.errors == []
     assert bench.files() == [f"{EVENT}.jpg", f"{EVENT}.mp4"]
+
+
+def test_index_of_a_clip_comes_before_its_pictures(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    visit(bench)
+    bench.media.close()
+    found = boxes(tmp_path / f"{EVENT}.mp4")
+    assert found.index("moov") < found.index("mdat")
 
 
 def test_snapshot_is_the_best_image_in_full_size(tmp_path: Path) -> None:
@@ -111,7 +119,7 @@ def test_media_of_an_event_are_complete_though_no_frame_follows(tmp_path: Path) 
     bench.media.on_idle(100 + 12.9)
     assert not bench.media.recording
     bench.await_writing()
-    # Nothing is closed yet: so much is left after a power cut.
+    # Nothing is closed yet: the same files would remain after a power cut.
     assert bench.files() == [fields["snapshot_path"], fields["clip_path"]]
     assert shown(tmp_path / str(fields["clip_path"]))[-1][1] == pytest.approx(2.9, abs=0.15)
     bench.media.close()

@@ -1,4 +1,4 @@
-"""Media on disk: whole or not there, within the budget, and nobody else's files touched."""
+"""Media on disk: complete or absent, within the budget, and without touching other files."""
 
 from __future__ import annotations
 
@@ -176,12 +176,12 @@ def test_day_removed_by_others_is_created_again(tmp_path: Path) -> None:
 
 
 class Swept(Store):
-    """A store whose folders somebody removes between making one and writing into it."""
+    """A store whose folders are removed between their creation and the first write."""
 
     sweeps = 0
 
     def begin(self, relative: str) -> str:
-        """As the store does, and then the folder is gone, as often as asked for."""
+        """Begin as the store does, then remove the folder, up to *sweeps* times."""
         part = super().begin(relative)
         if self.sweeps > 0:
             self.sweeps -= 1

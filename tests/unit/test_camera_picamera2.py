@@ -436,7 +436,7 @@ def test_camera_that_cannot_be_closed_is_reported_and_reopened() -> None:
     again.close()
 
 
-# --- had back ----------------------------------------------------------------------------------------
+# --- reconnecting -------------------------------------------------------------------------------------
 
 
 def test_lost_camera_is_reopened() -> None:

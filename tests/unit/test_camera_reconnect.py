@@ -1,4 +1,4 @@
-"""Cameras and streams that go away, and are had back: a real server on loopback, and scripted cameras."""
+"""Cameras and streams that disappear and reconnect: a real server on loopback, and scripted cameras."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def hasty() -> float:
 
 
 class Visits(http.server.BaseHTTPRequestHandler):
-    """A network camera that gives ten pictures to whoever comes, and then hangs up, or falls silent."""
+    """A network camera that sends ten pictures per connection, and then closes it or stops sending."""
 
     visits = 0
     silent: threading.Event | None = None
@@ -58,7 +58,7 @@ class Visits(http.server.BaseHTTPRequestHandler):
             self.silent.wait(60)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what the server does is the test's own doing."""
+        """Discard the log; the test itself makes the requests."""
 
 
 @contextmanager
@@ -243,7 +243,7 @@ def test_shutdown_before_a_loss_ends_the_frames() -> None:
 @pytest.mark.parametrize(("away", "events"), [(60.0, 0), (1.0, 1)])
 def test_changes_while_the_camera_was_away_are_not_motion(away: float, events: int) -> None:
     class Room(Scripted):
-        """A room, in which something walks about after a while."""
+        """A room where something starts to move after a while."""
 
         def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame | None]:  # noqa: ARG002
             for number in range(100):

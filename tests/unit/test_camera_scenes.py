@@ -1,4 +1,4 @@
-"""What is easily taken for people: rain, lamps, dusk, a camera that shakes; in scenes whose truth is known."""
+"""Common causes of false alarms: rain, lamps, dusk, a shaking camera; in scenes with known truth."""
 
 from __future__ import annotations
 

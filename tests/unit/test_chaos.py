@@ -1,4 +1,4 @@
-"""The pure parts of the fault harness: what a seed means, the balance of an account, and the table."""
+"""The pure parts of the fault harness: draws from a seed, the balance of an account, and the table."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_third_of_the_draws_has_two_faults() -> None:
     assert sum(len(draw(seed).faults) == 2 for seed in range(150)) == 50
 
 
-def test_an_account_names_what_is_lost_and_counts_duplicates_and_inventions() -> None:
+def test_an_account_names_losses_and_counts_duplicates_and_inventions() -> None:
     ledger = Ledger(set(range(10)), set(range(9)))
     rows = [_row(number) for number in range(6)]
     rows += [_row(3, 99), Row(100, 4, 12345), Row(101, 77, check_of(77))]

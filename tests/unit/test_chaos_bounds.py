@@ -1,4 +1,4 @@
-"""What a draw of the fault harness may lose, and which alerts it must have: the pure parts of its verdict."""
+"""The permitted losses of a draw of the fault harness, and its required alerts: the pure parts of its verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The relay of the fault harness answers as it is told."""
+"""The relay of the fault harness responds as configured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The collector of the clock: it reports what the kernel returns, and nothing else."""
+"""The collector of the clock: it reports only the values that the kernel returns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.clock import CLOCK, STA_UNSYNC, Clock, ClockState, kernel
+from collectors.clock import CLOCK, STA_UNSYNC, Clock, ClockState, kernel, own_clock
 from collectors.core.api import Unavailable
 from collectors.core.line_protocol_parser import decode
 from tests.schema_check import violations
@@ -51,7 +51,7 @@ def test_a_clock_is_synchronised_unless_the_kernel_says_that_it_is_not(status: i
     assert list(violations(metric, (CLOCK,))) == []
 
 
-def test_a_kernel_that_does_not_tell_is_named() -> None:
+def test_a_kernel_without_clock_state_is_reported() -> None:
     def fail() -> ClockState:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
@@ -90,7 +90,21 @@ def test_under_the_filter_of_a_service_the_state_is_reported_without_an_error(tm
     assert [(fields["up"], fields["errors"]) for fields in reports] == [(1, 0), (1, 0)]
 
 
-def test_this_machine_s_kernel_tells() -> None:
+def test_other_collectors_learn_whether_this_machine_s_clock_is_synchronised(tmp_path: Path) -> None:
+    """With a kernel that answers its word counts; under the filter the note of the time service does."""
+    assert own_clock(str(tmp_path))() == (not kernel()().status & STA_UNSYNC)
+    (tmp_path / "noted/systemd/timesync").mkdir(parents=True)
+    (tmp_path / "noted/systemd/timesync/synchronized").touch()
+    for folder, synchronised in (("noted", True), ("none", False)):
+        program = f"from collectors.clock import own_clock; print(own_clock({str(tmp_path / folder)!r})())"
+        command = [sys.executable, "-c", FILTER, sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
+        if done.returncode == SKIP:
+            pytest.skip("this system has no seccomp filter for its processor")
+        assert (done.stdout.strip(), done.stderr) == (str(synchronised), "")
+
+
+def test_this_machine_s_kernel_reports_its_clock() -> None:
     kept = kernel()()
     assert 0 <= kept.maximum_error <= 16_000_000
     assert kept.estimated_error >= 0

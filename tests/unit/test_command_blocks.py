@@ -23,12 +23,12 @@ _HARMLESS = {"cat", "python", "sensetig", "telegraf"}
 
 
 def problem(block: Block) -> str:
-    """What is wrong with the language or the marker of a block; empty where nothing is."""
+    """The fault in the language or the marker of a block; empty if there is none."""
     first = next(iter(block.content.splitlines()), "")
     if block.language not in COMMANDS:
         return f"starts with a command, and has the language {block.language!r}" if _COMMAND.match(first) else ""
     if not block.marker:
-        # tests/integration/test_command_blocks.py runs it, on the machine of whoever runs the tests.
+        # tests/integration/test_command_blocks.py runs it, on any developer's machine.
         programs = {line.split()[0] for line in block.commands.splitlines() if line[:1] not in ("", " ", "#")}
         return f"needs a marker, or only programs of {_HARMLESS}" if programs - _HARMLESS else ""
     if _NOT_RUN.fullmatch(block.marker):
@@ -63,7 +63,7 @@ def test_a_block_of_commands_is_run_or_says_why_not(block: Block) -> None:
         ("```\nan output\n```\n", ""),
     ],
 )
-def test_what_is_wrong_with_a_block_is_said(text: str, said: str) -> None:
+def test_a_fault_in_a_block_is_reported(text: str, said: str) -> None:
     (block,) = find(text)
     assert problem(block).startswith(said) if not said else said in problem(block)
 

@@ -1,4 +1,4 @@
-"""What the operator's commands refuse, each in a sentence that says what to do."""
+"""Invalid input to the operator's commands: each is rejected with a sentence that says what to do."""
 
 from __future__ import annotations
 

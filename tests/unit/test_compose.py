@@ -95,7 +95,7 @@ def mounts() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "volume"), mounts())
-def test_what_is_mounted_exists_and_is_read_only_or_a_volume(name: str, volume: str) -> None:
+def test_every_mount_exists_and_is_read_only_or_a_volume(name: str, volume: str) -> None:
     source, target, *options = plain(volume).split(":")
     if source.startswith("."):
         assert (CONTAINERS / source).exists(), volume
@@ -128,7 +128,7 @@ def test_a_folder_of_a_volume_has_an_owner_in_the_image() -> None:
             assert re.search(rf"[ ]{re.escape(target)}[ \\\n]", text), f"{target} is not in the image bundle"
 
 
-def test_profiles_start_what_they_need() -> None:
+def test_profiles_start_the_services_they_need() -> None:
     def running(profile: str) -> set[str]:
         return {name for name, service in SERVICES.items() if profile in service["profiles"]}
 
@@ -300,7 +300,7 @@ def test_the_images_for_push_are_for_both_architectures() -> None:
     assert "say where: make push-images REGISTRY=" in refused.stderr
 
 
-def test_the_build_sends_only_what_the_images_copy() -> None:
+def test_the_build_sends_only_files_that_the_images_copy() -> None:
     text = (CONTAINERS / "Containerfile").read_text(encoding="utf-8")
     copied = {path for line in re.findall(r"^COPY (?!--from)(.+)$", text, re.M) for path in line.split()[:-1]}
     admitted = [

@@ -93,7 +93,7 @@ def test_no_two_colours_of_series_look_alike(eye: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_colour_of_a_series_stands_out_on_a_dark_and_on_a_light_page(page: str) -> None:
+def test_each_series_colour_has_contrast_on_dark_and_light_pages(page: str) -> None:
     assert {name for name, colour in HUES.items() if contrast(colour, page) < 2} == set()
 
 
@@ -163,7 +163,7 @@ def test_what_matters_of_a_device_fits_four_screens_of_a_phone() -> None:
     assert height <= 4 * 844
 
 
-def test_the_columns_of_the_fleet_fit_a_window_of_1280_pixels_beside_the_menu() -> None:
+def test_the_fleets_columns_fit_next_to_the_menu_in_1280_pixels() -> None:
     (panel,) = [each for each in dashboards.panels(COMMITTED["fleet.json"]) if each["title"] == "Devices"]
     properties = [
         {each["id"]: each["value"] for each in override["properties"]} for override in panel["fieldConfig"]["overrides"]

@@ -1,4 +1,4 @@
-"""The dashboards as committed: fresh, complete, and true to what the collectors declare."""
+"""The committed dashboards: up to date, complete, and consistent with the declared measurements."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ CHANNELS = [(name, each) for name, dashboard in COMMITTED.items() for each in da
 #: The fleet shows all devices as they are now, whichever is chosen.
 OF_NOW = "sensetig-fleet"
 
-#: The dashboards that have a link of their own, by importance; the others are in a menu.
+#: The dashboards with a direct link, by importance; the others are in a menu.
 MAIN = tuple(f"sensetig-{key}" for key in ("fleet", "device", "environment", "camera", "live"))
 
-#: Variables that are hidden: where all devices are shown, and where none is.
+#: Hidden variables: those of dashboards for all devices, and of dashboards for none.
 HIDDEN = {OF_NOW: {"host", "interval"}, "sensetig-runbooks": {"site", "host", "interval"}}
 
 #: Targets that count 0 for a known device without rejections.
@@ -62,7 +62,7 @@ def known() -> dict[str, Measurement]:
     }
 
 
-def test_the_committed_json_is_what_the_rows_build() -> None:
+def test_the_committed_json_matches_the_rows() -> None:
     assert {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")} == fresh()
 
 
@@ -70,7 +70,7 @@ def test_two_builds_are_equal() -> None:
     assert fresh() == fresh()
 
 
-def test_the_check_names_a_stale_file_and_one_that_nobody_builds(tmp_path: Path) -> None:
+def test_the_check_names_a_stale_file_and_an_orphaned_one(tmp_path: Path) -> None:
     for name, text in fresh().items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "device.json").write_text("{}\n", encoding="utf-8")
@@ -83,7 +83,7 @@ def test_the_check_names_a_stale_file_and_one_that_nobody_builds(tmp_path: Path)
     assert (tmp_path / "device.json").read_text(encoding="utf-8") == "{}\n"
 
 
-def test_a_build_writes_what_is_stale_and_removes_what_nobody_builds(tmp_path: Path) -> None:
+def test_a_build_writes_stale_files_and_removes_orphaned_ones(tmp_path: Path) -> None:
     (tmp_path / "device.json").write_text("{}\n", encoding="utf-8")
     (tmp_path / "old.json").write_text("{}\n", encoding="utf-8")
 
@@ -107,7 +107,7 @@ def test_every_declared_measurement_is_on_a_dashboard() -> None:
 
 
 @pytest.mark.parametrize("name", COMMITTED)
-def test_a_dashboard_says_what_it_is_and_leads_to_the_others(name: str) -> None:
+def test_a_dashboard_has_a_description_and_links_to_the_others(name: str) -> None:
     dashboard = COMMITTED[name]
     assert dashboard["uid"] == f"sensetig-{name.removesuffix('.json')}"
     assert "sensetig" in dashboard["tags"]
@@ -117,7 +117,7 @@ def test_a_dashboard_says_what_it_is_and_leads_to_the_others(name: str) -> None:
     assert dashboard["graphTooltip"] == 1
     variables = {variable["name"]: variable.get("hide", 0) for variable in dashboard["templating"]["list"]}
     assert list(variables)[:3] == ["site", "host", "interval"]
-    # What is hidden still stands in the address, and so goes along from one dashboard to the next.
+    # Hidden variables are still part of the address, and so are passed from one dashboard to the next.
     hidden = {"points", "hours"} | HIDDEN.get(dashboard["uid"], set())
     assert {name for name, hide in variables.items() if hide == 2} == hidden
     assert all(link["includeVars"] and link["keepTime"] for link in dashboard["links"])
@@ -129,7 +129,7 @@ def test_a_dashboard_says_what_it_is_and_leads_to_the_others(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMITTED)
-def test_panels_have_ids_of_their_own_and_do_not_overlap(name: str) -> None:
+def test_panels_have_unique_ids_and_do_not_overlap(name: str) -> None:
     dashboard = COMMITTED[name]
     ids = [panel["id"] for panel in dashboard["panels"]]
     assert len(set(ids)) == len(ids)
@@ -147,7 +147,7 @@ def test_panels_have_ids_of_their_own_and_do_not_overlap(name: str) -> None:
 
 
 def panel_faults(panel: dict[str, Any]) -> Iterator[str]:
-    """What a panel lacks."""
+    """The faults of a panel."""
     defaults = panel["fieldConfig"]["defaults"]
     if not panel["title"]:
         yield "no title"
@@ -304,7 +304,7 @@ def test_telegraf_sends_every_measurement_that_is_streamed() -> None:
     assert set(sent) <= known().keys() | {"joystick", "telemetry_rejected"}
 
 
-def test_what_is_marked_and_what_can_be_switched_on() -> None:
+def test_annotations_are_enabled_or_optional_as_declared() -> None:
     offered = {
         name: {each["name"]: each["enable"] for each in dashboard["annotations"].get("list") or []}
         for name, dashboard in COMMITTED.items()
@@ -350,7 +350,7 @@ def test_an_annotation_for_some_panels_names_panels_that_are_there() -> None:
     assert titles == {"camera.json": ["Motion", "Detections by label"]}
 
 
-def test_an_annotation_of_a_field_that_nobody_declares_does_not_build() -> None:
+def test_an_annotation_of_an_undeclared_field_does_not_build() -> None:
     with pytest.raises(KeyError, match="declares no field began"):
         Source((COLLECTOR,)).spans("collector", "began", "{}", number="up", by="collector", kind="end")
 
@@ -363,17 +363,17 @@ def test_the_names_in_a_query_are_found_in_an_inner_query_too() -> None:
     assert dashboards.names(query) == ({"collector"}, {"up", "host", "collector"})
 
 
-def test_a_field_that_nobody_declares_does_not_build() -> None:
+def test_an_undeclared_field_does_not_build() -> None:
     with pytest.raises(KeyError, match="declares no field uptime"):
         Source((COLLECTOR,)).mean("collector", "uptime")
 
 
-def test_a_tag_that_nobody_declares_does_not_build() -> None:
+def test_an_undeclared_tag_does_not_build() -> None:
     with pytest.raises(KeyError, match="declares no tag colour"):
         Source((COLLECTOR,)).mean("collector", "up", by=("colour",))
 
 
-def test_a_measurement_that_nobody_declares_does_not_build() -> None:
+def test_an_undeclared_measurement_does_not_build() -> None:
     with pytest.raises(KeyError, match="no collector declares the measurement 'cpu'"):
         Source((COLLECTOR,)).mean("cpu", "usage_idle")
 
@@ -423,7 +423,7 @@ def test_every_datasource_that_is_read_is_provisioned() -> None:
     assert {"sensetig-influxql", "sensetig-flux"} <= provisioned
 
 
-def test_no_token_and_no_address_stands_in_the_provisioning() -> None:
+def test_the_provisioning_contains_no_token_and_no_address() -> None:
     lines_read = (PROVISIONING / "datasources" / "sensetig.yaml").read_text().splitlines()
     told = [line.strip() for line in lines_read if re.match(r"\s+(url|token|httpHeaderValue1):", line)]
     assert set(told) == {

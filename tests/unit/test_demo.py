@@ -1,4 +1,4 @@
-"""The demo's pure parts: what has arrived, how it is shown, and where data comes from."""
+"""The demo's pure parts: the arrival of data, its display, and the choice of sources."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def test_a_collector_has_arrived_when_its_own_metric_came_through_telegraf_and_i
     declared = {"weather": Declared(("sky",), WEATHER)}
     data = _record("weather", "rain", True, sensor="a", site="demo")
     direct = _record("collector", "up", 1, collector="sky")
-    through = _record("collector", "samples", 1, collector="sky", brought_by="telegraf")
-    printing_nothing = _record("collector", "samples", 0, collector="sky", brought_by="telegraf")
-    brought = _record("weather", "rain", True, sensor="a", brought_by="telegraf")
+    through = _record("collector", "samples", 1, collector="sky", ingest_path="telegraf")
+    printing_nothing = _record("collector", "samples", 0, collector="sky", ingest_path="telegraf")
+    brought = _record("weather", "rain", True, sensor="a", ingest_path="telegraf")
     assert missing(_arrivals(brought, through), ["sky"], declared) == []
     assert missing(_arrivals(brought, direct), ["sky"], declared) == ["sky"]
     assert missing(_arrivals(through), ["sky"], declared) == ["sky"]
@@ -79,8 +79,8 @@ def test_a_collector_has_arrived_when_its_own_metric_came_through_telegraf_and_i
     assert missing(_arrivals(data, printing_nothing), ["sky"], declared) == [], "it writes to InfluxDB on its own"
 
 
-def test_what_a_processor_says_of_itself_has_come_through_telegraf() -> None:
-    through = _record("collector", "up", 1, collector="sky", brought_by="telegraf")
+def test_self_metrics_of_a_processor_count_as_delivered_by_telegraf() -> None:
+    through = _record("collector", "up", 1, collector="sky", ingest_path="telegraf")
     processor = _record("collector", "up", 1, collector="telemetry")
     assert _arrivals(through, processor).measurements["collector"].through_telegraf
     assert (
@@ -90,7 +90,7 @@ def test_what_a_processor_says_of_itself_has_come_through_telegraf() -> None:
     )
 
 
-def test_what_a_processor_makes_has_come_through_telegraf_without_its_mark() -> None:
+def test_processor_output_counts_as_delivered_without_telegrafs_tag() -> None:
     arrived = _arrivals(_record("weather", "rain", True)).measurements["weather"]
     assert came_through("weather", arrived, {"weather": Declared(("telemetry",), WEATHER)})
     assert not came_through("weather", arrived, {"weather": Declared(("sky",), WEATHER)})
@@ -162,7 +162,7 @@ def test_a_state_folder_without_room_is_refused_with_the_room_it_needs(tmp_path:
 
 
 def test_a_second_demo_in_the_same_folder_is_refused(tmp_path: Path) -> None:
-    with State(tmp_path).locked(), pytest.raises(StateError, match="another demo is at work"), State(tmp_path).locked():
+    with State(tmp_path).locked(), pytest.raises(StateError, match="another demo is running"), State(tmp_path).locked():
         pytest.fail("the second demo got in")
 
 
@@ -181,7 +181,7 @@ def test_a_folder_that_holds_other_things_is_neither_used_nor_cleaned(tmp_path: 
     assert (tmp_path / "thesis").read_text() == "mine"
 
 
-def test_removing_leaves_what_is_not_the_demos(tmp_path: Path) -> None:
+def test_removing_keeps_files_that_are_not_the_demos(tmp_path: Path) -> None:
     state = State(tmp_path / "state")
     state.secret("grafana")
     state.tokens.mkdir()
@@ -194,7 +194,7 @@ def test_removing_leaves_what_is_not_the_demos(tmp_path: Path) -> None:
     assert not state.folder.exists()
 
 
-def test_a_damaged_list_of_engines_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_a_damaged_list_of_engines_is_reported_with_a_remedy(tmp_path: Path) -> None:
     state = State(tmp_path)
     (tmp_path / "running.json").write_text('[["InfluxDB"')
     with pytest.raises(StateError, match=r"running.json is damaged.*remove that file"):
@@ -252,7 +252,7 @@ def test_an_engine_that_ended_is_not_taken_for_a_later_process_with_its_id(tmp_p
     assert state.running() == []
 
 
-def test_an_engine_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+def test_an_engine_that_ends_at_once_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     engine = start("engine", ["sh", "-c", "echo cannot bind; exit 3"], log=log)
     with pytest.raises(EngineFailed, match=r"engine ended(.|\n)*cannot bind"):
@@ -301,12 +301,12 @@ def test_an_engine_is_known_after_the_clock_was_corrected(tmp_path: Path, monkey
     assert not psutil.pid_exists(engine.pid)
 
 
-def test_what_an_engine_still_starts_when_it_is_told_to_end_ends_with_it(tmp_path: Path) -> None:
+def test_a_child_started_during_the_stop_of_an_engine_ends_with_it(tmp_path: Path) -> None:
     ready, late = tmp_path / "ready", tmp_path / "late"
     script = f"trap 'sleep 600 & echo $! > {late}; exit' TERM; touch {ready}; while :; do sleep 0.1; done"
     engine = start("starter", ["sh", "-c", script], log=tmp_path / "log")
     await_ready(engine, ready.exists, log=tmp_path / "log", seconds=60)
-    # Its end comes at once; the rest of the time is waited for what it has started, which ignores it.
+    # The engine ends at once; its child ignores SIGTERM and uses up the rest of the time.
     stop([engine], seconds=8)
     assert not psutil.pid_exists(int(late.read_text()))
 

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
+from click.testing import CliRunner
 from mkdocs.exceptions import PluginError
+from rich.console import Console
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 from collectors.core.registry import catalogue
 from collectors.core.settings import variable
 from grafana.alerting.rules import RULES
+from sensetig import documentation
+from sensetig import site as sites
+from sensetig.__main__ import main
 from sensetig.declarations import collector_module
+from sensetig.doctor import machine
 from sensetig.doctor.checks import CHECKS
+from sensetig.doctor.findings import Check, Finding, Result, good, hand
+from sensetig.doctor.show import page, with_links
+from sensetig.documentation import linked
 from sensetig.outbox.app import build, build_receiver
+from sensetig.policy import LOOK
 from sensetig.reference.http import ENROLMENT, OUTBOX, RECEIVER, Service
 from sensetig.security import service as enrolment
 from tests.golden import ROOT
@@ -108,6 +120,13 @@ def test_mermaid_with_another_digest_is_refused(tmp_path: Path) -> None:
         mermaid(tmp_path, fetch=False)
 
 
+def test_a_term_of_the_glossary_has_an_anchor(tmp_path: Path) -> None:
+    page = "# Glossary\n\n**Last will**\n:   A message.\n\n**Bold** text\n"
+    shown = rendered(tmp_path, page, "glossary.md")
+    assert shown == page.replace("**Last will**", '<a id="last-will"></a>**Last will**')
+    assert rendered(tmp_path, page, "index.md") == page
+
+
 # --- addresses that a browser would load ----------------------------------------------------------------
 
 
@@ -196,3 +215,54 @@ def test_pages_that_programs_and_settings_name_exist() -> None:
                 named.setdefault(page, set()).add(path.relative_to(ROOT).as_posix())
     assert len(named) > 10
     assert {page: places for page, places in named.items() if not (ROOT / page).is_file()} == {}
+
+
+# --- links to the site in messages -----------------------------------------------------------------------
+
+SITE = "https://hub.local/public/sensetig"
+
+
+def test_a_message_names_the_file_of_a_page_without_a_site_and_its_address_with_one() -> None:
+    said = "set it (docs/how-to/tls.md), see docs/how-to/runbooks.md#under-voltage and docs/pictures"
+    assert linked(said, "") == said
+    assert linked(said, SITE) == (
+        f"set it ({SITE}/how-to/tls.html), see {SITE}/how-to/runbooks.html#under-voltage and docs/pictures"
+    )
+
+
+def test_the_playbook_and_the_command_find_pages_in_the_same_form() -> None:
+    role = yaml.safe_load((ROOT / "ansible/roles/grafana/vars/main.yml").read_text(encoding="utf-8"))
+    assert role["grafana_page"] == documentation.PAGE.pattern
+
+
+@pytest.mark.parametrize("url", ["", SITE])
+def test_an_error_of_a_command_leads_to_the_site_of_this_installation(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etc/sensetig").mkdir(parents=True)
+    if url:
+        (tmp_path / "etc/sensetig/site.toml").write_text(f'documentation_url = "{url}"\n')
+    monkeypatch.setattr(sites, "TOP", tmp_path)
+    monkeypatch.setattr(machine, "installed", lambda _top: False)
+    monkeypatch.setattr(machine, "not_installed", lambda _top: "it is not here: docs/how-to/install.md")
+    ended = CliRunner().invoke(main, ["info"])
+    assert ended.exit_code == 1
+    assert ended.output == f"Error: it is not here: {linked('docs/how-to/install.md', url)}\n"
+
+
+def test_the_doctor_leads_to_the_site_of_this_installation() -> None:
+    check = Check("x", "X", lambda _: None, lambda _: [])
+    found = Finding(LOOK, "no channel is set", hand("set one (docs/how-to/phone-alerts.md)"))
+    (result,) = with_links([Result(check, (found, *good("fine")))], SITE)
+    assert result.findings[0].cure == hand(f"set one ({SITE}/how-to/phone-alerts.html)")
+    assert result.findings[1].cure is None
+
+    def shown(*findings: Finding) -> str:
+        console = Console(file=io.StringIO(), width=120, color_system=None)
+        console.print(page("attic", [Result(check, findings)], SITE))
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert isinstance(text, str)
+        return text
+
+    assert f"{SITE}/troubleshooting.html" in shown(found)
+    assert "troubleshooting" not in shown(*good("fine"))

@@ -1,7 +1,8 @@
-"""What the documents say of the configuration is so."""
+"""The documents' statements about the configuration are true."""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -71,8 +72,9 @@ PAGES = sorted(
 def anchors(page: str) -> set[str]:
     """The anchors that GitHub gives to a page's headings."""
     text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    # In the glossary, the site adds an anchor for each term.
+    headings = re.findall(r"^#+ (.+)$|^\*\*(.+)\*\*$(?=\n:   )", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in map("".join, headings)}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -94,6 +96,50 @@ def test_no_page_repeats_the_settings_that_are_generated(page: str) -> None:
         assert not re.search(r"^\| (?:setting|key in )\b", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
 
 
+def names_in_the_reference() -> set[str]:
+    """Settings, variables of the playbook, and environment variables that generated pages have."""
+    reference = ROOT / "docs" / "reference"
+    names: set[str] = set()
+    for page in ("settings", "ansible-variables", "environment"):
+        text = (reference / f"{page}.md").read_text(encoding="utf-8")
+        names |= set(re.findall(r"^\| `([\w.]+)`", text, re.MULTILINE))
+    return names
+
+
+def repeated(text: str, known: set[str]) -> list[str]:
+    """The headers of the tables whose first column is mostly names that the reference has."""
+    found = []
+    for table in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
+        lines: list[str] = table.splitlines()
+        first = [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in lines[2:]]
+        if sum(any(name in known for name in names) for names in first) * 2 > len(first):
+            found.append(lines[0])
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_tabulates_names_that_a_generated_page_has(page: str) -> None:
+    if page not in GENERATED and not page.startswith("ansible/"):
+        assert repeated((ROOT / page).read_text(encoding="utf-8"), names_in_the_reference()) == []
+
+
+def test_a_table_of_settings_is_found() -> None:
+    table = "| name | meaning |\n| --- | --- |\n| `backup_time` | x |\n| `SENSETIG_INTERVAL` | y |\n"
+    assert repeated(f"Text.\n\n{table}\nText.\n", names_in_the_reference()) == ["| name | meaning |"]
+    assert (
+        repeated("| what you see | check |\n| --- | --- |\n| slow | `backup_time` |\n", names_in_the_reference()) == []
+    )
+
+
+def test_one_page_tabulates_the_ports() -> None:
+    tables = [
+        page
+        for page in PAGES
+        if page not in GENERATED and re.search(r"(?:^\| `?\d{2,5}`? \|.*\n){2}", (ROOT / page).read_text("utf-8"), re.M)
+    ]
+    assert tables == ["docs/explanation/security.md"]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_files_that_a_page_names_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -109,11 +155,38 @@ def test_files_that_a_page_names_exist(page: str) -> None:
     assert page in GENERATED or missing == []
 
 
+def test_the_readme_lists_every_collector_and_every_dashboard() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| \[`(\w+)`\]", readme, re.MULTILINE)) == set(catalogue())
+    boards = [json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "grafana/dashboards").glob("*.json")]
+    titles = {board["title"] for board in boards}
+    (sentence,) = re.findall(r"The dashboards (\*Fleet\*.*?) are built", readme, re.DOTALL)
+    assert {" ".join(title.split()) for title in re.findall(r"\*([^*]+)\*", sentence)} == titles
+    listed = (ROOT / "docs/how-to/dashboards.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| (.+?) \| .* \| `/d/", listed, re.MULTILINE)) == titles
+
+
+def test_the_pages_state_the_retention_of_the_buckets() -> None:
+    buckets = tomllib.loads((ROOT / "influxdb" / "buckets.toml").read_text(encoding="utf-8"))
+    days = (buckets["raw"]["retention_days"], buckets["hourly"]["retention_days"])
+    assert days == (30, 5 * 365 + 2), "the pages below state 30 days and five years"
+    for page in ("README.md", "docs/glossary.md", "docs/explanation/architecture.md", "docs/explanation/retention.md"):
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert "30 days" in text, page
+        assert "five years" in text, page
+
+
+def test_no_page_counts_the_alert_rules() -> None:
+    counting = [
+        page for page in PAGES if re.search(r"\b\d+ (?:alert )?rules\b", (ROOT / page).read_text(encoding="utf-8"))
+    ]
+    assert [page for page in counting if page != "CHANGELOG.md"] == []
+
+
 def threats() -> list[str]:
     """The rows of the threat model."""
-    text = (ROOT / "docs" / "explanation" / "security.md").read_text(encoding="utf-8")
-    section = text.split("\n## Threat model\n")[1].split("\n## ")[0]
-    return [line for line in section.splitlines() if line.startswith("|")][2:]
+    text = (ROOT / "docs" / "explanation" / "threat-model.md").read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line.startswith("|")][2:]
 
 
 def test_every_row_of_the_threat_model_names_tests_that_exist() -> None:

@@ -1,4 +1,4 @@
-"""Tickets, requests and what the hub makes of them; the service over HTTP; the files for the first boot."""
+"""Tickets, requests and their processing on the hub; the service over HTTP; the files for the first boot."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_a_ticket_is_for_its_own_device(hub: Hub) -> None:
         ask(hub, "attic", other)
 
 
-def test_what_the_service_writes_is_not_trusted(hub: Hub) -> None:
+def test_the_services_files_are_not_trusted(hub: Hub) -> None:
     enrolment.create(hub, "attic", NOW, 3600)
     real = enrolment.create(hub, "real", NOW, 3600)
     forged: dict[str, Any] = {"device": "attic", "token": "x" * 43, "host_keys": [KEY], "address": "10.0.0.7"}
@@ -210,7 +210,7 @@ def test_a_revoked_device_gets_no_ticket_and_is_not_admitted(hub: Hub) -> None:
         b"[" * 8000,
     ],
 )  # fmt: skip
-def test_what_is_no_request_is_refused(hub: Hub, body: bytes) -> None:
+def test_an_invalid_request_is_rejected(hub: Hub, body: bytes) -> None:
     said: list[str] = []
     assert post(hub, said, body) == 400
     assert said[0].startswith("refused, from")
@@ -293,7 +293,7 @@ def test_no_value_of_a_device_is_a_template_in_the_inventory(hub: Hub, trusted: 
     ansible = Path(sys.executable).parent / "ansible"
     if not ansible.exists():
         pytest.skip("the extra ansible is not installed")
-    if trusted:  # what the mark prevents
+    if trusted:  # the attack that the unsafe mark prevents
         host["ansible_host"] = template
         path.write_text(json.dumps({"edge": {"hosts": {"attic": host}}}))
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The operator's commented example: what stands in it exists, and has the type that the roles ask for."""
+"""The operator's commented example: its variables exist, and have the types that the roles require."""
 
 from __future__ import annotations
 

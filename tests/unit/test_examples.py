@@ -6,16 +6,24 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
+from collectors.camera.settings import COMMAND_ALLOW as CAMERA_ALLOW
+from collectors.core.cli import SPOOL
 from collectors.core.registry import catalogue
-from collectors.core.settings import resolve
+from collectors.core.settings import resolve, variable
+from collectors.messaging.commands import Command, CommandValidator
 from collectors.messaging.parsers import read_message
 from collectors.messaging.parsers.results import Rejection
+from collectors.mqtt.settings import COMMAND_ALLOW as AGENT_ALLOW
+from collectors.sensehat.led.rendering import arguments_of_text
 from collectors.telemetry import calibration, limits
+from sensetig.__main__ import main
 from sensetig.declarations import collector_module, declared
 from sensetig.simulator import profile
 from tests.blocks import Block, blocks, pages
@@ -158,7 +166,7 @@ def queries() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("place", "query"), list(queries()), ids=_short)
-def test_a_query_reads_only_what_is_emitted(place: str, query: str) -> None:
+def test_a_query_reads_only_emitted_fields(place: str, query: str) -> None:
     assert unknown(query) == set(), place
 
 
@@ -193,6 +201,127 @@ def test_an_example_in_json_is_valid(block: Block) -> None:
     assert json.loads(block.content)
 
 
+# --- commands to devices ----------------------------------------------------------------------------
+
+_NOW = 1_795_260_000
+
+
+def commands() -> Iterator[tuple[str, str, str]]:
+    """Each command that a page sends to a device: place, topic and payload, with the shell's parts filled in."""
+    for block in _EXAMPLES.values():
+        script = block.commands.replace("\\\n", " ")
+        script = re.sub(r"\$\(\(\$\(date \+%s\) \+ (\d+)\)\)", lambda later: str(_NOW + int(later[1])), script)
+        script = script.replace("$(date +%s)", str(_NOW)).replace("$number", "01")
+        for topic, payload in re.findall(r'-t "?(sensetig/\w+/command/\w+)"?\s+-m "((?:[^"\\]|\\.)*)"', script):
+            yield block.name, topic, payload.replace('\\"', '"')
+
+
+@pytest.mark.parametrize(("place", "topic", "payload"), list(commands()), ids=_short)
+def test_a_command_is_accepted(place: str, topic: str, payload: str) -> None:
+    _, device, _, name = topic.split("/")
+    names = [*AGENT_ALLOW.default.split(","), *CAMERA_ALLOW.default.split(",")]
+    outcome = CommandValidator(device, names, names).validate(topic, payload.encode(), _NOW)
+    assert isinstance(outcome, Command), f"{place}: {outcome}"
+    if name == "led_text":
+        text, ink, paper = arguments_of_text(outcome.arguments)
+        assert text
+        assert ink != paper
+
+
+# --- names in commands and sentences ------------------------------------------------------------------
+
+#: Variables of the tests and of `make`, which CONTRIBUTING.md describes.
+_FOR_DEVELOPERS = {"SENSETIG_SCREENSHOTS", "SENSETIG_RTIMULIB", "SENSETIG_CACHE", "SENSETIG_GATEWAY_MESSAGES"}
+
+#: A variable of earlier versions, which the page on Telegraf mentions.
+_FORMER = {"SENSETIG_BUFFER"}
+
+#: Beginnings and endings of names, as sentences mention them.
+_PARTS = re.compile(r"SENSETIG_(?:\w+_)?$")
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_an_environment_variable_in_a_page_is_read_by_something(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    known = {variable(name, each) for name in catalogue() for each in (*collector_module(name).SETTINGS, SPOOL)}
+    known |= set(re.findall(r"SENSETIG_\w+", (ROOT / "docs/reference/environment.md").read_text(encoding="utf-8")))
+    known |= set(re.findall(r"SENSETIG_\w+", (ROOT / "containers/compose.yaml").read_text(encoding="utf-8")))
+    if path.relative_to(ROOT).as_posix() == _TUTORIAL:
+        known.add("SENSETIG_OPEN_FILES_FILE")
+    named = {each for each in re.findall(r"\bSENSETIG_[A-Z_]*[A-Z_]\b", text) if not _PARTS.match(each)}
+    assert named - known - _FOR_DEVELOPERS - _FORMER == set()
+
+
+def words(script: str) -> Iterator[list[str]]:
+    """The words of each command of a script, without comments and redirections."""
+    for line in script.replace("\\\n", " ").splitlines():
+        for part in re.split(r"&&|\|\||[|;]|\$\(", re.sub(r"(?:^|\s)#.*", "", line)):
+            yield part.replace(")", " ").split()
+
+
+def options() -> Iterator[tuple[str, str, str]]:
+    """Each option of `sensetig` and of a collector in a block of commands: place, command and option."""
+    for block in _EXAMPLES.values():
+        if block.language not in ("sh", "console"):
+            continue
+        for parts in words(block.commands):
+            names = [each.rpartition("/")[2] for each in parts]
+            given = [each.partition("=")[0].strip("'\"") for each in parts if each.startswith("--")]
+            if "collectors" in names and names[max(names.index("collectors") - 1, 0)] == "-m":
+                rest = names[names.index("collectors") + 1 :]
+                if rest and rest[0] in catalogue():
+                    yield from ((block.name, f"collectors {rest[0]}", each) for each in given)
+            elif "sensetig" in names:
+                at = names.index("sensetig")
+                rest, given = names[at + 1 :], [each for each in parts[at:] if each.startswith("--")]
+                path: list[str] = []
+                command: click.Command = main
+                with click.Context(main) as context:
+                    for each in rest:
+                        found = command.get_command(context, each) if isinstance(command, click.Group) else None
+                        if found is None:
+                            break
+                        command, path = found, [*path, each]
+                if path:
+                    yield from ((block.name, f"sensetig {' '.join(path)}", each.partition("=")[0]) for each in given)
+
+
+def known_options(command: str) -> set[str]:
+    """The options of a command of `sensetig`, or of a collector."""
+    program, *path = command.split()
+    if program == "collectors":
+        named = {f"--{each.name.replace('_', '-')}" for each in collector_module(path[0]).SETTINGS}
+        return named | {"--execd", "--help", "--spool"}
+    found: click.Command = main
+    with click.Context(main) as context:
+        for name in path:
+            assert isinstance(found, click.Group)
+            inner = found.get_command(context, name)
+            assert inner is not None
+            found = inner
+        return {option for each in found.get_params(context) for option in [*each.opts, *each.secondary_opts]}
+
+
+@pytest.mark.parametrize(("place", "command", "option"), list(options()), ids=_short)
+def test_an_option_in_a_block_exists(place: str, command: str, option: str) -> None:
+    assert option in known_options(command), place
+
+
+def extra_variables() -> Iterator[tuple[str, str]]:
+    """Each variable that a command gives to the playbook: place and name."""
+    for block in _EXAMPLES.values():
+        for name in re.findall(r"\s-e '?\{?\"?(\w+)\"?[=:]", block.commands):
+            yield block.name, name
+
+
+@pytest.mark.parametrize(("place", "name"), list(extra_variables()), ids=_short)
+def test_a_variable_of_a_command_is_one_of_the_playbook(place: str, name: str) -> None:
+    of_playbooks = set()
+    for playbook in (ROOT / "ansible").glob("*.yml"):
+        of_playbooks |= set(re.findall(r"^ +([a-z]+_[a-z_]+):", playbook.read_text(encoding="utf-8"), re.MULTILINE))
+    assert name in variables() | of_playbooks | {"restore_file", "token_rotate"}, place
+
+
 def lines() -> Iterator[tuple[str, str]]:
     """Each line of line protocol that a block shows."""
     for block in _EXAMPLES.values():
@@ -214,6 +343,7 @@ def test_there_are_examples_of_each_kind() -> None:
     counts: dict[str, Any] = {
         "toml": [each for each in _EXAMPLES.values() if each.language == "toml"],
         "yaml": [each for each in _EXAMPLES.values() if each.language == "yaml"],
-        "queries": list(queries()), "payloads": list(payloads()), "lines": list(lines()),
+        "queries": list(queries()), "payloads": list(payloads()), "lines": list(lines()), "commands": list(commands()),
+        "options": list(options()), "variables": list(extra_variables()),
     }  # fmt: skip
     assert all(counts.values()), {name: len(found) for name, found in counts.items()}

@@ -83,7 +83,7 @@ def test_half_a_value_is_refused(length: int) -> None:
 
 
 def buffer(folder: Path) -> Path:
-    """A buffer of two outputs, one of which has a damaged segment."""
+    """A buffer of two outputs; one has a damaged segment."""
     for name, content in {
         "a1/00000000000000000001": SEGMENT,
         "a1/00000000000000000005": SEGMENT[:700] + bytes(64) + SEGMENT[764:],

@@ -62,6 +62,16 @@ def test_an_impossible_time_is_refused_for_every_measurement(name: str, time: in
     assert out[0].time_ns == NOW
 
 
+@pytest.mark.parametrize("days", [14, -31])
+def test_a_time_that_only_a_wrong_hub_would_refuse_is_kept_until_the_hub_is_synchronised(days: int) -> None:
+    stage = Stage()
+    stage.synchronised = False
+    at = NOW // 10**9 + days * 86400
+    assert kept(stage.metrics(line("sensetig/esp1/telemetry/room", {"power_watts": 1, "time": at}))) != []
+    stage.synchronised = True
+    assert kept(stage.metrics(line("sensetig/esp1/telemetry/room", {"power_watts": 1, "time": at}))) == []
+
+
 def test_a_maker_s_clock_that_was_never_set_is_refused_with_its_device() -> None:
     out = Stage().metrics(
         line("tele/plug/SENSOR", '{"Time":"1970-01-01T00:00:08","Epoch":8,"ENERGY":{"Total":1.5,"Power":4}}')

@@ -103,7 +103,7 @@ class Published(NamedTuple):
 
 
 class Broker:
-    """A model: a session with sequential numbers, which repeats what is not acknowledged."""
+    """A model: a session with sequential numbers, which redelivers unacknowledged messages."""
 
     def __init__(self, circle: int) -> None:
         self.queue: list[Published] = []
@@ -205,7 +205,7 @@ def test_what_recognises_messages_outlasts_the_process(tmp_path: Path) -> None:
     store.close()
 
 
-def test_what_a_full_disk_refused_is_written_once_there_is_room(tmp_path: Path) -> None:
+def test_messages_rejected_by_a_full_disk_are_written_once_there_is_space(tmp_path: Path) -> None:
     said: list[str] = []
     path = str(tmp_path / "gateway.db")
     store = GatewayStore(path, said.append)

@@ -239,7 +239,7 @@ def test_the_age_of_the_oldest_message_and_the_number_received_are_reported() ->
     assert [metric.fields for metric in found if metric.series.measurement == "mqtt_receipt"] == [{"received": 2}]
 
 
-def test_the_backlog_of_a_server_that_says_it_is_what_is_reported() -> None:
+def test_the_backlog_is_the_one_that_the_server_reports() -> None:
     hub = Hub()
     hub.source.backlog = Waiting(7, NOW - 5_000_000_000)
     [state] = [metric.fields for metric in hub.run({}, 0.5)[:1]]

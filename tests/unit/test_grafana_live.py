@@ -1,4 +1,4 @@
-"""The account of the live points: what is refused before anything is sent, and what is as it should be."""
+"""The account of the live points: input that is rejected before any request, and a state that needs no change."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_password_that_others_may_read_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "live").exists()
 
 
-def test_a_grafana_that_does_not_answer_is_told_with_its_address(tmp_path: Path) -> None:
+def test_an_unreachable_grafana_is_reported_with_its_address(tmp_path: Path) -> None:
     password = tmp_path / "password"
     with os.fdopen(os.open(password, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         file.write("word")

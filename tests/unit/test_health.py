@@ -1,4 +1,4 @@
-"""The verdict on each device as points: what the sentence says, since when it holds, and what is left out."""
+"""The verdict on each device as points: its sentence, the time since when it holds, and omitted devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each way in which InfluxDB can fail, and its one sentence; whichever way the request is made."""
+"""Each failure mode of InfluxDB has one sentence, for every kind of request."""
 
 from __future__ import annotations
 

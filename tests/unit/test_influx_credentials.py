@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_made_gets_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_read_only_folder_gets_a_sentence() -> None:
-    # The kernel lets nobody make a folder here, root included.
+    # The kernel rejects every new folder here, even from root.
     with pytest.raises(SetupError, match=r"tokens cannot be kept in /sys/kernel/sensetig: .*; make it writable"):
         Credentials(Path("/sys/kernel/sensetig"))
 

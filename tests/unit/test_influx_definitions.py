@@ -1,4 +1,4 @@
-"""What an InfluxDB is to hold, as data: what is read, and what is refused in one sentence."""
+"""The desired state of InfluxDB as data: parsing, and one sentence for each invalid definition."""
 
 from __future__ import annotations
 

@@ -163,3 +163,15 @@ def test_the_files_of_a_machine_are_read(tmp_path: Path) -> None:
     assert machine.has_hat(tmp_path)
     assert machine.channels(tmp_path) == ["ntfy"]
     assert machine.copies_backups(tmp_path)
+
+
+def test_the_page_leads_to_the_documentation_where_there_is_a_site() -> None:
+    served = FACTS._replace(site=ALONE_SITE._replace(documentation_url="http://localhost:3000/public/sensetig"))
+    assert "docs/how-to/phone-alerts.md" in shown(FACTS, 120)
+    assert "Manual" not in shown(FACTS, 120)
+    assert plain(FACTS)["documentation"] is None
+    text = shown(served, 120)
+    assert "http://localhost:3000/public/sensetig/index.html" in text
+    assert "http://localhost:3000/public/sensetig/how-to/phone-alerts.html" in text
+    assert "docs/how-to" not in text
+    assert plain(served)["documentation"] == "http://localhost:3000/public/sensetig/index.html"

@@ -1,4 +1,4 @@
-"""``./install`` and what it needs: its help and the documents, and a playbook without collections and package index."""
+"""``./install`` and its requirements: help, documents, and a playbook without collections or a package index."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_tasks_use_modules_of_ansible_core_only(path: Path) -> None:
 
 
 def wheel_command(folder: Path) -> list[str]:
-    """The command with which the playbook builds the collectors' wheel."""
+    """The command that the playbook uses to build the collectors' wheel."""
     text = (ANSIBLE / "roles" / "collectors" / "tasks" / "wheel.yml").read_text()
     (task,) = (each for each in yaml.safe_load(text) if each["name"] == "Build the wheel from the checkout")
     values = {

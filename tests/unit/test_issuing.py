@@ -1,4 +1,4 @@
-"""The internal authority: certificates say what the hub's records say, and openssl agrees."""
+"""The internal authority: certificates follow the hub's records, and openssl verifies them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_other_permitted_names_give_another_certificate_with_the_same_key(author
     assert establish(authority, "hub", names_of(["hub.new"]), NOW + timedelta(days=3400), 3650, 365), "it ends soon"
 
 
-def test_a_certificate_says_what_the_hub_s_records_say(authority: Path) -> None:
+def test_a_certificate_follows_the_hub_s_records(authority: Path) -> None:
     certificate = x509.load_pem_x509_certificate(issued(authority, "hub", HUB).read_bytes())
     assert certificate.subject.rfc4514_string() == "CN=hub"
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -95,7 +95,7 @@ def test_the_same_key_and_names_keep_their_certificate_until_it_ends_soon(author
 
 @pytest.mark.parametrize("name", ["bank.example.com", "com", "*.com", "hub.example.com", "10.0.0.1", "::1"])
 def test_the_authority_cannot_certify_names_of_others(authority: Path, name: str) -> None:
-    """A stolen authority's key signs anything; whoever checks the name constraints refuses it."""
+    """A stolen authority's key can sign anything; verifiers that check the name constraints reject it."""
     key = serialization.load_pem_private_key((authority / "authority.key").read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     issuer = x509.load_pem_x509_certificate((authority / "authority.crt").read_bytes())
@@ -135,7 +135,7 @@ def test_another_kind_of_key_is_refused(authority: Path, key: bytes) -> None:
 
 
 def test_a_signing_request_is_no_public_key(authority: Path) -> None:
-    """What a machine would like to be called is not read."""
+    """The names in a machine's request are ignored."""
     key = ec.generate_private_key(ec.SECP256R1())
     request = (
         x509.CertificateSigningRequestBuilder()

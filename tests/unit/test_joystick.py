@@ -1,4 +1,4 @@
-"""The joystick: points of presses and releases, and what each backend says where there is none."""
+"""The joystick: points of presses and releases, and each backend's error without a joystick."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_the_simulated_joystick_is_marked_and_goes_round_until_it_is_stopped() -
 
 
 class Library:
-    """What is used of the libraries' ``SenseStick``."""
+    """The part of the libraries' ``SenseStick`` that is used."""
 
     def __init__(self, descriptor: int) -> None:
         self._stick_file = os.fdopen(descriptor, "rb", 0)
@@ -136,7 +136,7 @@ def test_the_library_is_asked_only_once_its_device_can_be_read() -> None:
     os.close(write)
 
 
-def test_both_libraries_have_what_is_used_of_them() -> None:
+def test_both_libraries_have_the_attributes_used() -> None:
     stick = pytest.importorskip("sense_emu.stick")
     import importlib.util
 

@@ -191,7 +191,7 @@ def test_hours_may_span_midnight() -> None:
 # --- where it is shown ---
 
 
-class Kept:
+class RecordedFrames:
     """A screen that records its frames."""
 
     simulated = False
@@ -210,7 +210,7 @@ class Kept:
         self.closed += 1
 
 
-def shown(screen: Kept, act: Callable[[Show], None], rotation: int = 0) -> list[str]:
+def shown(screen: RecordedFrames, act: Callable[[Show], None], rotation: int = 0) -> list[str]:
     """Run a function with a show in an event loop, and close it; the show's reports."""
     told: list[str] = []
 
@@ -226,7 +226,7 @@ def shown(screen: Kept, act: Callable[[Show], None], rotation: int = 0) -> list[
 
 
 def test_the_next_command_replaces_a_text_without_waiting() -> None:
-    screen = Kept()
+    screen = RecordedFrames()
     red = rendering.solid((255, 0, 0))
 
     def act(show: Show) -> None:
@@ -239,14 +239,14 @@ def test_the_next_command_replaces_a_text_without_waiting() -> None:
 
 
 def test_a_text_runs_to_its_end_and_leaves_the_matrix_dark() -> None:
-    screen = Kept()
+    screen = RecordedFrames()
     expected = [*rendering.text_frames("ab", WHITE), OFF, OFF]
     shown(screen, lambda show: show.text(rendering.text_frames("ab", WHITE), 0.0001))
     assert screen.frames == expected
 
 
 def test_the_status_overlays_the_frame_and_rotates_with_it() -> None:
-    screen = Kept()
+    screen = RecordedFrames()
 
     def act(show: Show) -> None:
         show.status(Health.GOOD)
@@ -261,7 +261,7 @@ def test_the_status_overlays_the_frame_and_rotates_with_it() -> None:
 
 
 def test_a_board_that_goes_away_is_reported_once_and_reopened() -> None:
-    screen = Kept()
+    screen = RecordedFrames()
 
     def act(show: Show) -> None:
         show.status(Health.GOOD)

@@ -96,7 +96,7 @@ def test_the_list_imports_no_collector() -> None:
 
 
 @pytest.mark.parametrize("name", ["weather", "metric", "runner", "../pi", "pi.board", "__main__", "-x", ""])
-def test_what_is_no_collector_is_refused_with_the_choices(name: str) -> None:
+def test_an_unknown_collector_is_rejected_with_the_choices(name: str) -> None:
     done = run(name)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -378,7 +378,7 @@ def test_an_option_prevails_over_the_variable() -> None:
     assert numbers(run("probe", "--count", "2", env=env).stdout) == [1, 2]
 
 
-def test_a_wrong_option_is_named_with_what_was_expected() -> None:
+def test_an_invalid_option_is_named_with_the_expected_value() -> None:
     done = run("probe", "--count", "10")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "E! probe: --count is '10'; it must be a whole number from 1 to 9\n"

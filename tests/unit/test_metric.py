@@ -153,7 +153,7 @@ class Colour(enum.StrEnum):
     ("value", "spelled"),
     [(Level.HIGH, "3i"), (Colour.RED, '"red"'), (numpy.float64(0.1), "0.1"), (numpy.str_("a"), '"a"')],
 )
-def test_a_subclass_counts_as_what_it_is_made_of(value: FieldValue, spelled: str) -> None:
+def test_a_subclass_is_encoded_as_its_base_type(value: FieldValue, spelled: str) -> None:
     assert refusals({"f": value}) == (f"m f={spelled}", [])
 
 
@@ -214,7 +214,7 @@ def test_a_metric_without_a_field_left_is_no_line() -> None:
     assert line({"f": math.nan}, 17) == ""
 
 
-def test_the_time_stands_last_and_is_absent_where_the_receiver_sets_it() -> None:
+def test_the_time_is_last_and_is_omitted_if_the_receiver_sets_it() -> None:
     assert line({"f": 1}, 17) == "m f=1i 17"
     assert line({"f": 1}, 0) == "m f=1i 0"
     assert line({"f": 1}) == "m f=1i"
@@ -304,7 +304,7 @@ def test_a_time_may_be_negative_or_absent() -> None:
         ("m f=1 17 18", "column 7: expected a time in nanoseconds"),
     ],
 )
-def test_what_is_no_line_protocol_is_refused_with_its_place(text: str, message: str) -> None:
+def test_invalid_line_protocol_is_rejected_with_its_position(text: str, message: str) -> None:
     with pytest.raises(ParseError) as refused:
         decode(text)
     assert message in str(refused.value)
@@ -344,7 +344,7 @@ def test_a_metric_is_one_line_of_valid_utf_8(metric: Metric) -> None:
 
 
 @given(METRICS)
-def test_encoding_what_was_read_writes_the_same_line(metric: Metric) -> None:
+def test_encoding_a_parsed_line_gives_the_same_line(metric: Metric) -> None:
     written = encode(metric)
     if written:
         assert encode(decode(written)) == written

@@ -40,7 +40,7 @@ def opened(
 
 
 class Server:
-    """An InfluxDB that keeps what it is sent, and refuses lines with a `bad` in them as InfluxDB does."""
+    """An InfluxDB that stores its points, and rejects lines that contain `bad` as InfluxDB does."""
 
     def __init__(self, *, refuse_whole: bool = False) -> None:
         self.points: list[bytes] = []

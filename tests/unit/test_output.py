@@ -1,4 +1,4 @@
-"""What the commands print on terminals without UTF-8, on a full disk, and into a pipe whose reader has gone."""
+"""The commands' output on terminals without UTF-8, on a full disk, and into a pipe whose reader has gone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.golden import ROOT
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
 
-#: Prints with click, with rich and with print, a line each, then so much that no buffer holds it.
+#: Prints a line each with click, rich and print, then more than any buffer holds.
 _COMMAND = r"""
 import click
 from rich.console import Console

@@ -40,7 +40,7 @@ FOREIGN = [
     b"m,a=b\\,host\\=hall v=1",
     b"m\\,host=hall v=1",
     b"m,host=hall v=1\nm,host=other v=1",
-    # What a reader sees in the place of another: lines that InfluxDB would take apart otherwise.
+    # Ambiguous text: lines that InfluxDB would split differently.
     b'# "\nm,host=other v=1\n# "',
     b"# \\\nm,host=other v=1",
     b'm,host=hall "=1\nm,host=other v=1,s="',

@@ -266,7 +266,7 @@ def test_base64_is_decoded_and_other_text_is_rejected() -> None:
 
 
 def test_the_documentation_names_every_reason() -> None:
-    text = (ROOT / "docs" / "how-to" / "mqtt-gateway.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "mqtt-payloads.md").read_text(encoding="utf-8")
     section = text.partition("## Refusals")[2].partition("defines them")[0]
     assert set(re.findall(r"`([a-z0-9_]+)`", section)) - {"telemetry_rejected"} == set(REASONS)
 

@@ -35,7 +35,7 @@ def _outcomes(topic: str, payload: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize(("topic", "payload", "expected"), _cases())
-def test_a_message_becomes_what_is_good_in_it(topic: str, payload: str, expected: list[str]) -> None:
+def test_the_valid_part_of_a_message_is_kept(topic: str, payload: str, expected: list[str]) -> None:
     assert _outcomes(topic, payload.encode()) == expected
 
 

@@ -145,8 +145,8 @@ def test_the_time_for_a_megabyte_of_any_shape_is_within_that_of_plain_lines(shap
         wrapped = (WRAPPED if name in WRAPPED_FOR else {"alone": "{}"}) if shape in SHAPES else {"alone": "{}"}
         for form in wrapped.values():
             text = form.format(SHAPES[shape]) if shape in SHAPES else _many()[shape]
-            # The shortest lines are eight times as many; what is not linear takes a thousand times as long. The
-            # quickest of three counts: other programs slow a processor down, and nothing speeds it up.
+            # The shortest lines are eight times as many; a superlinear reader takes a thousand times as long. The best
+            # of three runs counts: other programs can slow a run down, and nothing speeds it up.
             limit = 24 * benign_seconds + 0.5
             taken = (_seconds(lambda text=text, reader=reader: reader(text)) for _ in range(3))  # type: ignore[misc]
             assert any(seconds < limit for seconds in taken), (name, text[:20], len(text))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container, Hashable
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import Metric
 from collectors.core.settings import Values
 from collectors.core.slow_reads import SlowReads
-from collectors.pi import board, firmware
+from collectors.pi import board, files, firmware
 from tests.golden import CASES
 from tests.trees import plant
 
@@ -29,7 +29,7 @@ BOARDS = ("pi-3", "zero-2-w", "pi-4", "pi-5")
 
 
 class Firmware:
-    """Answers by the words of the question, and keeps what it was asked."""
+    """Respond by the words of the command, and record the commands."""
 
     def __init__(self, **answers: str) -> None:
         self.answers = answers
@@ -46,13 +46,14 @@ class Bench:
     def __init__(self, tree: Path, ask: firmware.Ask, *, interval: float = 60.0, has_rails: bool = True) -> None:
         self.tree = tree
         self.errors: list[str] = []
+        self.notes: list[str] = []
         self.now = 1000.0
         self.firmware = firmware.Firmware(ask, interval=interval, timer=lambda: self.now, has_rails=has_rails)
 
     def collect(
         self,
         *,
-        read: Callable[[str], str] = board.read_text,
+        read: Callable[[str], str] = files.read_text,
         bit_rate: Callable[[str], int | None] = lambda _interface: None,
     ) -> dict[str, list[Metric]]:
         reader = board.Board(
@@ -60,6 +61,7 @@ class Bench:
             sys_root=str(self.tree / "sys"),
             proc_root=str(self.tree / "proc"),
             report=self.errors.append,
+            note=self.notes.append,
             firmware=self.firmware,
             reads=SlowReads(lambda: 7, time.monotonic),
             once=True,
@@ -93,7 +95,7 @@ def context(folder: Path, errors: list[str], **settings: object) -> Context:
     return Context(values, ErrorReporter("pi", errors.append), True, "host", lambda: 0)
 
 
-# --- what is a Pi -----------------------------------------------------------------------------------
+# --- detection of a Pi --------------------------------------------------------------------------------
 
 
 def test_a_machine_without_a_device_tree_has_nothing_to_read(tmp_path: Path) -> None:
@@ -158,7 +160,7 @@ def test_the_kernel_s_upper_bits_are_not_taken_for_since_boot(pi_4: Bench) -> No
     assert not any(name.endswith("_since_boot") for name in fields)
 
 
-def test_where_the_kernel_does_not_tell_of_limits_the_firmware_does(pi_4: Bench) -> None:
+def test_the_firmware_reports_limits_that_the_kernel_does_not(pi_4: Bench) -> None:
     shutil.rmtree(pi_4.tree / "sys/devices/platform/soc")
     (pi_4.tree / "sys/class/hwmon/hwmon1").unlink()
     fields = pi_4.collect()["pi"][0].fields
@@ -182,7 +184,7 @@ def test_a_board_on_another_path_of_the_bus_is_found_by_the_name_of_its_driver(t
     assert bench.errors == []
 
 
-def test_a_fan_that_stands_still_turns_at_zero(pi_4: Bench) -> None:
+def test_a_stopped_fan_has_speed_zero(pi_4: Bench) -> None:
     (pi_4.tree / "sys/class/hwmon/hwmon2/fan1_input").write_text("0\n")
     assert pi_4.collect()["pi"][0].fields["fan_rpm"] == 0
 
@@ -222,7 +224,7 @@ def test_a_fan_that_is_switched_off_has_no_reading_and_no_error(tmp_path: Path) 
     def read(path: str) -> str:
         if path.endswith("fan1_input"):
             raise OSError(errno.ENODATA, "No data available")
-        return board.read_text(path)
+        return files.read_text(path)
 
     fan(tmp_path, 2, "pwmfan", "cooling_fan", fan1_input="0\n", pwm1="0\n")
     bench = Bench(tmp_path, Firmware())
@@ -276,7 +278,7 @@ def test_a_missing_vcgencmd_is_no_error_by_its_name_and_one_by_its_path(tmp_path
         firmware.vcgencmd(str(tmp_path / "vcgencmd"))(("get_throttled",))
 
 
-def test_a_vcgencmd_that_may_not_open_its_device_is_told_with_what_it_said(tmp_path: Path, pi_4: Bench) -> None:
+def test_a_vcgencmd_without_access_to_its_device_is_reported_with_its_output(tmp_path: Path, pi_4: Bench) -> None:
     command = tmp_path / "refusing"
     command.write_text("#!/bin/sh\necho 'Can not open /dev/vcio' >&2\nexit 255\n")
     command.chmod(0o755)
@@ -355,6 +357,7 @@ def test_the_board_is_written_before_the_firmware_answers(pi_4: Bench) -> None:
         sys_root=str(pi_4.tree / "sys"),
         proc_root=str(pi_4.tree / "proc"),
         report=bench.errors.append,
+        note=bench.notes.append,
         firmware=bench.firmware,
         reads=SlowReads(lambda: 7, time.monotonic),
         once=False,
@@ -373,6 +376,108 @@ def test_the_board_is_written_before_the_firmware_answers(pi_4: Bench) -> None:
     reader.close()
 
 
+def test_a_fan_on_a_bus_that_hangs_delays_nothing_else_and_keeps_its_name(pi_4: Bench) -> None:
+    fan(pi_4.tree, 7, "emc2305", "10-002f", fan1_input="1160\n", fan2_input="2000\n")
+    answer = threading.Event()
+
+    def read(path: str) -> str:
+        if path.endswith("hwmon7/fan1_input"):
+            answer.wait(60)
+        return files.read_text(path)
+
+    reader = board.Board(
+        "Raspberry Pi",
+        sys_root=str(pi_4.tree / "sys"),
+        proc_root=str(pi_4.tree / "proc"),
+        report=pi_4.errors.append,
+        note=pi_4.notes.append,
+        firmware=firmware.Firmware(Firmware(), interval=0, timer=lambda: 0.0, has_rails=False),
+        reads=SlowReads(lambda: 7, time.monotonic),
+        once=False,
+        bit_rate=lambda _interface: None,
+        read=read,
+    )
+    batch = iter(reader.collect())
+    first = [next(batch)]
+    while first[-1] is not PAUSE:
+        first.append(next(batch))
+    assert {metric.series.measurement for metric in first[:-1]} >= {"pi", "sd_card"}
+    assert "cpu_celsius" in first[0].fields
+    assert "fan" not in first[0].series.tags
+    answer.set()
+    late = list(batch)
+    while not late:
+        late = [metric for metric in reader.collect() if "fan" in metric.series.tags]
+    assert {metric.series.tags["fan"]: metric.fields["fan_rpm"] for metric in late} == {
+        "10-002f-fan1": 1160,
+        "10-002f-fan2": 2000,
+    }
+    assert pi_4.errors == []
+    reader.close()
+
+
+def test_a_fan_that_never_answers_is_counted_with_its_chip(tmp_path: Path) -> None:
+    fan(tmp_path, 2, "emc2305", "10-002f", fan1_input="1160\n")
+    end = threading.Event()
+
+    class Hung(SlowReads):
+        def waiting(self) -> dict[Hashable, float]:
+            return dict.fromkeys(super().waiting(), 11.0)
+
+        def wait(self, seconds: float, *, slow: bool, keys: Container[Hashable] | None = None) -> bool:
+            return super().wait(min(seconds, 0.0), slow=slow, keys=keys)
+
+    errors: list[str] = []
+    reader = board.Board(
+        "Raspberry Pi",
+        sys_root=str(tmp_path / "sys"),
+        proc_root=str(tmp_path / "proc"),
+        report=errors.append,
+        note=errors.append,
+        firmware=firmware.Firmware(Firmware(), interval=0, timer=lambda: 0.0, has_rails=False),
+        reads=Hung(lambda: 7, time.monotonic),
+        once=False,
+        bit_rate=lambda _interface: None,
+        read=lambda path: files.read_text(path) if path.endswith("/name") or end.wait(60) else "",
+    )
+    assert [metric for metric in reader.collect() if metric is not PAUSE] == []
+    assert errors == [f"{tmp_path}/sys/class/hwmon/hwmon2 does not answer, and its readings are missing"]
+    end.set()
+    reader.close()
+
+
+@pytest.mark.parametrize("status", [0, 1, 255])
+def test_a_query_that_the_firmware_does_not_know_is_noted_and_no_error(status: int, tmp_path: Path) -> None:
+    command = tmp_path / "old"
+    command.write_text(f"#!/bin/sh\necho 'error=1 error_msg=\"Command not registered\"'\nexit {status}\n")
+    command.chmod(0o755)
+    bench = Bench(tmp_path, firmware.vcgencmd(str(command)))
+    assert bench.collect() == {}
+    assert bench.errors == []
+    assert bench.notes[-1] == "vcgencmd pmic_read_adc is left out, since this firmware does not know it"
+    assert len(bench.notes) == 4
+
+
+#: What vcgencmd answers on boards of several ages.
+ANSWERS = {
+    "Pi 1": ("throttled=0x0", "frequency(1)=250000000", "volt=1.2000V", (250_000_000, 1.2)),
+    "Pi 3": ("throttled=0x50005", "frequency(1)=400000000", "volt=1.3250V", (400_000_000, 1.325)),
+    "Pi 4": ("throttled=0x80000\n", "frequency(1)=500000992\n", "volt=0.8563V\n", (500_000_992, 0.8563)),
+    "Pi 5": ("throttled=0x0\r\n", "frequency(0)=910007424\r\n", "volt=0.7203V\r\n", (910_007_424, 0.7203)),
+    "a clock without a number": ("throttled=0xE0000", "frequency=333000000", "volt=1V", (333_000_000, 1.0)),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_answers_of_every_board_are_read(name: str, tmp_path: Path) -> None:
+    throttled, clock, volts, expected = ANSWERS[name]
+    ask = Firmware(get_throttled=throttled, measure_clock_core=clock, measure_volts_core=volts)
+    bench = Bench(tmp_path, ask, has_rails=False)
+    fields = bench.collect()["pi"][0].fields
+    assert (fields["core_clock_hertz"], fields["core_volts"]) == expected
+    assert bench.errors == []
+
+
 def test_a_rail_without_a_voltage_has_no_power_and_is_not_in_the_sum(pi_4: Bench) -> None:
     adc = "A_A current(0)=2.0A\nA_V volt(8)=3.0V\nB_A current(1)=5.0A\nEXT5V_V volt(24)=5.1V\n"
     found = Bench(pi_4.tree, Firmware(pmic_read_adc=adc)).collect()
@@ -387,7 +492,7 @@ def test_a_rail_without_a_voltage_has_no_power_and_is_not_in_the_sum(pi_4: Bench
 # --- cards ------------------------------------------------------------------------------------------
 
 
-def test_an_emmc_tells_its_wear_and_its_boot_partitions_are_no_cards(pi_4: Bench) -> None:
+def test_an_emmc_reports_its_wear_and_its_boot_partitions_are_not_cards(pi_4: Bench) -> None:
     plant("life_time = 0x01 0x03\\n\npre_eol_info = 0x02\\n\n", pi_4.tree / "sys/block/mmcblk0/device")
     plant("mmcblk0boot0/stat = 0 0 0 0 0 0 0\\n\nsda/stat = 0 0 0 0 0 0 9\\n\n", pi_4.tree / "sys/block")
     (card,) = pi_4.collect()["sd_card"]
@@ -455,6 +560,7 @@ def test_a_line_of_another_form_is_an_error_and_the_others_are_read(line: str, p
         ("wlan0:0000   51.  -59.  -256.  0 0 0 0 0 0", "wlan0", -59.0),  # a longer name leaves no space
         ("wlxb827eb123456: 00fe   51.  -59.  -95.  0 0 0 0 0 0", "wlxb827eb123456", -59.0),
         ("wlan0.1:1: 0000   51.  -59.  -256   0 0 0 0 0 0", "wlan0.1:1", -59.0),
+        ("wl|an: 0000   51.  -59.  -256   0 0 0 0 0 0", "wl|an", -59.0),
     ],
 )
 def test_the_rows_of_other_drivers_are_read(row: str, interface: str, signal: float) -> None:
@@ -485,7 +591,7 @@ def test_a_file_that_vanishes_between_list_and_read_is_an_error_with_its_name(pi
     def read(path: str) -> str:
         if path.endswith("hwmon0/temp1_input"):
             os.unlink(path)
-        return board.read_text(path)
+        return files.read_text(path)
 
     fields = pi_4.collect(read=read)["pi"][0].fields
     assert "cpu_celsius" not in fields
@@ -497,7 +603,7 @@ def test_a_sensor_that_fails_to_read_is_an_error_with_its_name(pi_4: Bench) -> N
     def read(path: str) -> str:
         if path.endswith("fan1_input"):
             raise OSError(5, "Input/output error")
-        return board.read_text(path)
+        return files.read_text(path)
 
     assert "fan_rpm" not in pi_4.collect(read=read)["pi"][0].fields
     assert pi_4.errors == [f"{pi_4.tree}/sys/class/hwmon/hwmon2/fan1_input cannot be read: Input/output error"]

@@ -1,7 +1,7 @@
-"""What the ribbon cable's camera uses of picamera2 is there, as it is used; and the double offers nothing else.
+"""The parts of picamera2 that the CSI camera uses exist with the same signatures; the double offers nothing else.
 
-picamera2 runs on a Pi alone, but its source can be read anywhere. Only its two outputs, which are plain Python,
-are run as well.
+picamera2 runs only on a Pi, but its source can be read anywhere. Only its two outputs, which are plain Python, are
+executed as well.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
 from tests.doubles import picamera2 as double
 from tests.doubles.package import Package, Unobtainable, Use, archive, classes, uses
-from tests.unit.camera_media_support import BASE_NS, shown
+from tests.unit.camera_media_support import BASE_NS, boxes, shown
 
 VERSION = "0.3.38"
 
-#: Where each class is; the encoder has two, of which a Pi 5 takes the second.
+#: The path of each class; the encoder has two, and a Pi 5 uses the second.
 PLACES = {
     "Picamera2": ["picamera2/picamera2.py:Picamera2"],
     "CompletedRequest": ["picamera2/request.py:CompletedRequest"],
@@ -41,7 +41,7 @@ PLACES = {
     "MappedArray": ["picamera2/request.py:MappedArray"],
 }
 
-#: What the expressions in the backend's text are.
+#: The classes of the expressions in the backend's source.
 RECEIVERS = {
     "camera": "Picamera2",
     "self._camera": "Picamera2",
@@ -52,7 +52,7 @@ RECEIVERS = {
     "mapped": "MappedArray",
 }
 
-#: What a test does with the double, and no backend does.
+#: Attributes that only tests use on the double.
 OF_THE_DOUBLE = {
     "Picamera2": {"world", "camera_num", "stamp", "closed"},
     "CompletedRequest": set(),
@@ -224,7 +224,9 @@ def test_double_writes_the_same_clip_as_the_package(real: bool, outputs: ModuleT
             ribbon.end_clip()
     ribbon.close()
     found = shown(path)
-    # The buffer holds pictures 71 to 100 then; the first key frame among them is 80. What is written is 3 s late.
+    order = boxes(path)
+    assert order.index("moov") < order.index("mdat")
+    # The buffer holds pictures 71 to 100 then; the first key frame among them is 80. Output lags by 3 s.
     assert [time for time, _ in found] == pytest.approx([number / 10 for number in range(len(found))], abs=0.001)
     levels = [round((told * 10 + 10) / 1.164 + 16) for _, told in found]
     assert levels == pytest.approx([90 + number for number in range(41)], abs=2)

@@ -43,7 +43,7 @@ def test_every_picture_is_small_and_is_shown_somewhere() -> None:
     assert [name for name, size in kept.items() if size > pictures.MAX_BYTES] == []
 
 
-def test_the_kinds_of_device_write_only_what_is_declared_and_a_silent_one_writes_nothing_new() -> None:
+def test_devices_write_only_declared_fields_and_a_silent_one_writes_nothing_new() -> None:
     names = {kind.name for kind in (*kinds.KINDS.values(), *kinds.FAULTS.values())}
     assert len(names) == len(kinds.KINDS) + len(kinds.FAULTS)
     assert not names & {device.name for device in kinds.OTHERS}

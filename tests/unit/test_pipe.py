@@ -1,4 +1,4 @@
-"""A pipe whose lines stay in it until they are let go, and flushes beside the lines."""
+"""A pipe that keeps its lines until they are discarded, and flush requests next to the lines."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def pipe() -> Iterator[tuple[int, int]]:
     os.close(writing)
 
 
-def test_what_is_looked_at_stays_for_whoever_comes_after(pipe: tuple[int, int]) -> None:
+def test_peeked_lines_remain_for_the_next_reader(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     os.write(writing, b"a\nb\n")
     killed = PeekingPipe(reading)
     assert killed.peek() == b"a\nb\n"
-    killed.close()  # before it let go
+    killed.close()  # before it discarded the lines
     after = PeekingPipe(reading)
     assert after.peek() == b"a\nb\n"
     after.discard()
@@ -120,7 +120,7 @@ def test_lines_go_on_while_the_store_keeps_a_flush_waiting(tmp_path: Path) -> No
     assert "'messages': 2" in "".join(told[1:])
 
 
-def test_what_the_store_complains_of_is_told_and_the_messages_are_kept(tmp_path: Path) -> None:
+def test_an_error_of_the_store_is_reported_and_the_messages_are_kept(tmp_path: Path) -> None:
     said: list[str] = []
     store = Slow(tmp_path / "state.db", "the store is away")
     store.answer.set()
@@ -133,7 +133,7 @@ def test_what_the_store_complains_of_is_told_and_the_messages_are_kept(tmp_path:
     assert "'messages': 1" in "".join(background.close())
 
 
-def test_states_are_told_so_many_at_once(tmp_path: Path) -> None:
+def test_states_are_reported_in_batches(tmp_path: Path) -> None:
     store = Slow(tmp_path / "state.db")
     store.answer.set()
     background = _background(store, [])

@@ -33,7 +33,7 @@ RULES = {
 }
 DOCS = bundle.root() / "docs"
 
-#: A chart draws only the lines from which a value is not well.
+#: A chart draws only the bounds of unhealthy values.
 COLOURS = {thresholds.ACT: ACT, thresholds.LOOK: LOOK, thresholds.GOOD: GOOD, "transparent": GOOD}
 
 #: Where each threshold is drawn: dashboard, panel, and the column where it is a table's.
@@ -62,7 +62,7 @@ DRAWN = {
     ("pipeline.json", "Points lost", ""): policy.NEVER,
 }
 
-#: The bounds of the rules that judge a number, and what they are compared by.
+#: The bounds of the rules with a numeric condition, and their comparison.
 BOUNDS = {
     "processor-hot": ("gt", [policy.PROCESSOR_CELSIUS.act]),
     "environment-out-of-limits": ("outside_range", [*policy.AIR_LIMITS_CELSIUS]),
@@ -126,7 +126,7 @@ def drawn(dashboard: str, title: str, column: str) -> list[tuple[float, str]]:
 
 
 def level(steps: list[tuple[float, str]], value: float) -> str:
-    """What the steps say of a value."""
+    """The level that the steps give for a value."""
     return next((COLOURS[colour] for start, colour in reversed(steps) if value >= start), GOOD)
 
 
@@ -173,7 +173,7 @@ def changed(field: str, value: float) -> dict[str, Any]:
 
 
 def report_level(**facts: Any) -> str:
-    """The level of what a report says of facts: that of the one sentence that they give."""
+    """The level of the one sentence that a report makes of these facts."""
     begin = datetime(2026, 11, 14, tzinfo=UTC)
     week = Period(begin, begin + timedelta(days=7), "raw", 1800)
     empty = Stats("system", None, None, (), None, (), (), {}, {}, None, None, ())
@@ -238,7 +238,7 @@ def test_the_steps_of_a_silence_begin_where_a_device_is_late_and_contain_where_i
 
 
 def literals(path: Path) -> Iterator[str]:
-    """Thresholds that stand in a module itself: numbers beside a colour or a level, and bounds of rules."""
+    """Thresholds written in a module itself: numbers next to a colour or a level, and bounds of rules."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         numbers = [
             each.value
@@ -258,7 +258,7 @@ def literals(path: Path) -> Iterator[str]:
             yield f"{path.name}:{node.lineno}: {ast.unparse(node)}"
 
 
-def test_no_threshold_stands_beside_the_policy() -> None:
+def test_no_threshold_is_defined_outside_the_policy() -> None:
     root = bundle.root()
     modules = [*(root / "grafana").rglob("*.py"), *(root / "sensetig/fleet").glob("*.py")]
     modules += (root / "sensetig/report").glob("*.py")

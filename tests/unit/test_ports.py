@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def another_process(*reserved: int) -> Iterator[list[int]]:
-    """Another process that reserves these ports and one more; yields what it has got."""
+    """Another process that reserves these ports and one more; yields the reserved ports."""
     program = (
         "import sys; from sensetig.demo.testbed import ports; "
         "print(*(port for port in map(int, sys.argv[1:]) if ports.reserve(port)), ports.any_free(), flush=True); "

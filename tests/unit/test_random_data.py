@@ -1,4 +1,4 @@
-"""The worked example, without InfluxDB: the walk, the token, and what it reports of a write that fails."""
+"""The worked example, without InfluxDB: the walk, the token, and the report on a failed write."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_a_secret_that_is_not_known_is_removed_by_its_name_or_form(line: str, se
         "the bottom: line of the table",
     ],
 )
-def test_what_a_maintainer_needs_stays(line: str) -> None:
+def test_information_for_a_maintainer_is_kept(line: str) -> None:
     assert Redactor([TOKEN]).clean(line) == line
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from sensetig.report import panels
 from sensetig.report.charts import draw, spans
 from sensetig.report.export import as_csv
 from sensetig.report.lines import Drawn, Line, ask, named, regrouped, shares, stretches
+from sensetig.report.numbers import TIMES, UNITS
 from sensetig.report.period import Period
-from sensetig.report.style import state
+from sensetig.report.style import COLOURS, state
 
 BEGIN = datetime(2026, 11, 14, tzinfo=UTC)
 HOUR = Period(BEGIN, BEGIN + timedelta(hours=1), "raw", 60)
@@ -85,7 +86,7 @@ def test_an_unknown_variable_is_named() -> None:
         ),
     ],
 )
-def test_hours_are_asked_for_by_what_stands_in_them(query: str, hours: str) -> None:
+def test_queries_of_hours_name_the_columns_of_the_hourly_bucket(query: str, hours: str) -> None:
     assert panels.of_hours(query) == hours
 
 
@@ -95,7 +96,7 @@ def test_a_query_that_is_written_for_both_buckets_is_taken_as_it_is_written() ->
     assert panels.of_bucket(query, "timeseries", hourly=True) == ('SELECT max("a__max") FROM "hourly".."m"', True)
 
 
-def test_a_state_of_hours_is_the_share_in_which_it_was_so() -> None:
+def test_a_state_in_the_hourly_bucket_is_the_fraction_of_time() -> None:
     asked = panels.of_hours('SELECT last("under_voltage") AS "u" FROM "pi"', "state-timeline")
     assert asked == 'SELECT mean("under_voltage") AS "u" FROM "pi"'
 
@@ -162,7 +163,7 @@ def test_the_one_state_of_a_period_of_seconds_is_drawn_though_its_step_began_bef
     assert ask(Answers(short.end_ms), moved, "pi", short).empty
 
 
-def test_a_measure_in_a_timeline_is_told_by_its_thresholds_and_not_by_each_number() -> None:
+def test_a_number_in_a_timeline_is_grouped_by_its_thresholds() -> None:
     moved = panel("Motion over time")
     steps = moved.defaults["thresholds"]["steps"]
     told = [state(value, {}, steps, "percent") for value in (0.1, 0.5, 24.0, 25.0)]
@@ -185,6 +186,34 @@ def test_a_state_lasts_until_the_next_and_not_through_a_gap() -> None:
 
 
 # --- charts -----------------------------------------------------------------------------------------
+
+
+def colours_and_units() -> tuple[set[str], set[str]]:
+    """The colours and the units of the panels that a report draws."""
+    colours, units = set(), set()
+    for each in PANELS:
+        configs = [each.defaults, *({p["id"]: p.get("value") for p in one["properties"]} for one in each.overrides)]
+        for config in configs:
+            colours.add((config.get("color") or {}).get("fixedColor", "text"))
+            units.add(config.get("unit", "short"))
+            colours.update(result["color"] for result in results(config) if "color" in result)
+    return colours, units
+
+
+def results(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The texts of values that are mapped one by one."""
+    mappings = [each for each in config.get("mappings") or [] if each["type"] == "value"]
+    return [result for each in mappings for result in each["options"].values()]
+
+
+def test_a_report_has_each_colour_of_the_dashboards_series() -> None:
+    assert colours_and_units()[0] - set(COLOURS) == set()
+
+
+def test_a_report_writes_each_unit_of_the_dashboards_as_people_do() -> None:
+    units = {unit for unit in colours_and_units()[1] if not unit.startswith("suffix:")}
+    assert units - set(UNITS) - set(TIMES) == set()
+
 
 CHARTED = {
     "CPU by mode": [line("user", 1, 2, None, 4), line("system", 3, 4, None, 1)],
@@ -214,7 +243,7 @@ def test_two_charts_of_one_page_share_no_id() -> None:
     assert not ids[0] & ids[1]
 
 
-def test_the_legend_tells_least_mean_and_greatest() -> None:
+def test_the_legend_has_minimum_mean_and_maximum() -> None:
     chart = draw(Drawn(panel("Load"), (line("1 min", 1, None, 3),), 60), HOUR, "c1")
     (entry,) = chart.legend
     assert (entry.least, entry.mean, entry.most) == ("1.00", "2.00", "3.00")

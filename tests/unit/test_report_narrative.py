@@ -1,4 +1,4 @@
-"""The words of a report: only what the facts say, and "no data" where there is none."""
+"""The words of a report: they follow from the facts, and say "no data" if there is none."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def test_without_data_the_summary_says_so_and_nothing_else() -> None:
     assert "0" not in only.text.replace("2026-11-14 00:00", "").replace("2026-11-21 00:00", "")
 
 
-def test_a_gap_is_told_with_its_length_share_and_begin() -> None:
+def test_a_gap_is_reported_with_its_length_share_and_begin() -> None:
     told = plain(texts(facts(outages=((at(days=2, hours=2), at(days=2, hours=5)),))))
     assert "look: One gap in the data, of 3 h (1.79% of the period), from Mon 16 Nov 02:00." in told
 
 
-def test_a_device_that_is_still_silent_is_to_be_acted_on() -> None:
+def test_a_device_that_is_still_silent_needs_action() -> None:
     told = plain(texts(facts(outages=((at(days=1), at(days=1, hours=1)), (at(days=6, hours=23), WEEK.end_ms)))))
     assert "act: 2 gaps in the data, 2 h in all" in told
     assert "Nothing has come since Fri 20 Nov 23:00." in told
@@ -77,7 +77,7 @@ def test_the_time_before_a_device_existed_is_no_gap() -> None:
     assert "plain: The device is new: its first data is from Fri 20 Nov 00:00." in told
     assert "good: Data came without a gap" in told
     gap = plain(texts(facts(first_ms=at(days=6), is_new=True, outages=((at(days=6, hours=6), at(days=6, hours=9)),))))
-    assert "act: One gap in the data, of 3 h (12.5% of the time since), from Fri 20 Nov 06:00." in gap
+    assert "act: One gap in the data, of 3 h (12.5% of the time since its first data), from Fri 20 Nov 06:00." in gap
 
 
 def test_no_gap_and_no_restart_is_good() -> None:
@@ -91,7 +91,7 @@ def test_what_restarted_says_how_often() -> None:
     assert "look: The device restarted 3 times." in texts(facts(restarts=3))
 
 
-def test_a_range_is_told_with_its_times_and_compared_with_the_period_before() -> None:
+def test_a_range_is_reported_with_its_times_and_compared_with_the_previous_period() -> None:
     spread = Spread(QUANTITIES[0], 18.84, at(days=3), 21.1, 23.3, at(days=4), 20.0)
     told = plain(texts(facts(spreads=(spread,))))
     assert (
@@ -125,6 +125,12 @@ def test_a_processor_that_was_busy_throughout_is_worth_a_look_and_a_peak_is_not(
     cpu = next(each for each in QUANTITIES if each.measurement == "cpu")
     spread = Spread(cpu, 2.0, at(days=1), mean, 100.0, at(days=2), None)
     assert f"{level}: CPU use: from" in plain(texts(facts(spreads=(spread,))))
+
+
+def test_a_value_that_did_not_change_is_said_once() -> None:
+    cpu = next(each for each in QUANTITIES if each.measurement == "cpu")
+    spread = Spread(cpu, 99.96, at(days=1), 99.98, 100.0, at(days=2), None)
+    assert "look: CPU use: 100.0% throughout." in plain(texts(facts(spreads=(spread,))))
 
 
 def test_an_hour_of_under_voltage_is_one_thing_with_what_follows_from_it_and_its_alerts() -> None:
@@ -171,7 +177,7 @@ def test_the_alert_of_a_disk_belongs_to_that_disk() -> None:
     ]
 
 
-def test_an_alert_of_which_the_summary_says_nothing_is_a_thing_of_its_own() -> None:
+def test_an_alert_not_covered_by_the_summary_is_listed_separately() -> None:
     alert = Alert("Clock unsynchronised", "", "warning", at(days=4), at(days=5), False, "sensetig-clock-unsynchronised")
     (only,) = urgent(with_alerts(summary(facts(), WEEK, "pi"), together((alert,)), WEEK))
     assert only.heading == "Alert"
@@ -181,17 +187,17 @@ def test_every_rule_whose_alerts_the_summary_knows_exists() -> None:
     assert set(narrative._MATTERS) <= {rule.uid for rule in RULES}
 
 
-def test_under_voltage_is_told_as_a_share_of_readings() -> None:
+def test_under_voltage_is_reported_as_a_share_of_readings() -> None:
     told = plain(texts(facts(flags={"under_voltage": Flag(1000, 12, at(days=4), True)})))
     assert "act: Under-voltage in 12 of 1000 readings (1.2%), last on Wed 18 Nov 00:00" in told
 
 
-def test_what_happened_between_readings_is_told_as_such() -> None:
+def test_events_between_readings_are_reported_as_such() -> None:
     told = texts(facts(flags={"throttled": Flag(1000, 0, None, True)}))
     assert "look: Throttling was not seen in any reading, but has happened since the device started." in told
 
 
-def test_a_device_that_does_not_tell_of_its_supply_is_not_said_to_be_fine() -> None:
+def test_a_device_without_supply_data_is_not_reported_as_healthy() -> None:
     told = texts(facts())
     assert "No data on the power supply" in told
     assert "Under-voltage" not in told
@@ -200,8 +206,8 @@ def test_a_device_that_does_not_tell_of_its_supply_is_not_said_to_be_fine() -> N
 def test_a_disk_that_fills_up_says_when() -> None:
     disk = Disk("/", 10 * GIB, 24 * GIB, 80.0, 7 * 86400)
     told = plain(texts(facts(disks=(disk,))))
-    assert "act: / is 80% full; what it holds grew by 14 GiB, and at that pace it is full in 3 days." not in told
-    assert "look: / is 80% full; what it holds grew by 14 GiB, and at that pace it is full in 3 days." in told
+    assert "act: / is 80% full; usage grew by 14 GiB, and at that rate it is full in 3 days." not in told
+    assert "look: / is 80% full; usage grew by 14 GiB, and at that rate it is full in 3 days." in told
 
 
 def test_from_minutes_nothing_is_said_of_the_coming_weeks() -> None:
@@ -209,12 +215,12 @@ def test_from_minutes_nothing_is_said_of_the_coming_weeks() -> None:
     assert "full in" not in told
 
 
-def test_refused_readings_are_told_by_collector_the_most_first() -> None:
+def test_rejected_readings_are_reported_by_collector_the_most_first() -> None:
     told = texts(facts(errors={"camera": 2, "pi": 0, "sensehat": 7}))
-    assert "look: Readings that collectors could not take: sensehat 7, camera 2." in told
+    assert "look: Failed readings by collector: sensehat 7, camera 2." in told
 
 
-def test_without_validation_nothing_is_said_of_what_it_refused() -> None:
+def test_without_validation_no_rejections_are_reported() -> None:
     assert "validation" not in texts(facts())
     assert "look: The validation refused 3 values." in texts(facts(rejected=3))
 
@@ -231,9 +237,9 @@ def test_simulated_data_is_never_passed_off_as_measured() -> None:
 
 def test_the_verdict_counts_what_to_act_on_and_what_to_look_at() -> None:
     given = [Sentence("a", "b", level) for level in (ACT, LOOK, LOOK, GOOD, PLAIN)]
-    assert verdict(given) == (ACT, plain("1 thing to act on, 2 to look at"))
-    assert verdict(given[1:]) == (LOOK, "2 things to look at")
-    assert verdict(given[3:]) == (GOOD, "Nothing that asks for a hand")
+    assert verdict(given) == (ACT, plain("1 thing to act on and 2 to check"))
+    assert verdict(given[1:]) == (LOOK, "2 things to check")
+    assert verdict(given[3:]) == (GOOD, "Nothing to act on or to check")
 
 
 @pytest.mark.parametrize(
@@ -284,7 +290,7 @@ def test_a_moment_is_said_in_many_ways(text: str, time: datetime) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "monday", "2026-13-01", "2026-02-30", "7", "d", "99999999999w", "14.11.2026"])
-def test_what_is_no_moment_is_refused_with_what_is(text: str) -> None:
+def test_an_invalid_time_is_rejected_with_the_accepted_forms(text: str) -> None:
     with pytest.raises(ValueError, match=r"7d \(ago"):
         moment(text, NOW)
 
@@ -311,7 +317,7 @@ def test_an_end_in_the_future_is_now() -> None:
     assert period(BEGIN, NOW + timedelta(days=3), NOW, raw_kept_days=30).end == NOW
 
 
-def test_times_are_told_in_the_period_s_zone() -> None:
+def test_times_are_in_the_period_s_zone() -> None:
     east = timezone(timedelta(hours=5, minutes=30), "IST")
     span = WEEK._replace(begin=BEGIN.astimezone(east), end=WEEK.end.astimezone(east))
     assert when(at(days=1), span) == "Sun 15 Nov 05:30"
@@ -341,11 +347,11 @@ def test_what_needs_a_hand_comes_before_what_needs_a_look_and_nothing_else_is_ur
     assert [each.level for each in urgent(given)] == [ACT, ACT, LOOK]
 
 
-def test_the_mail_says_what_the_page_says() -> None:
+def test_the_mail_matches_the_page() -> None:
     sentences = [*summary(facts(errors={"sensehat": 2}), WEEK, "pi"), *fired(together(ALERTS), WEEK)]
     text = as_text("pi", WEEK, sentences)
-    assert text.startswith("pi, 2026-11-14 00:00 to 2026-11-21 00:00 (UTC)\n1 thing to act on, 2 to look at.\n")
-    act, look, rest = (text.index(each) for each in ("To act on", "To look at", "The device did not restart."))
+    assert text.startswith("pi, 2026-11-14 00:00 to 2026-11-21 00:00 (UTC)\n1 thing to act on and 2 to check.\n")
+    act, look, rest = (text.index(each) for each in ("To act on", "To check", "The device did not restart."))
     assert act < text.index("- Alert: Disk nearly full (/) fired 2 times") < look
-    assert look < text.index("- Readings: Readings that collectors could not take: sensehat 2.") < rest
+    assert look < text.index("- Readings: Failed readings by collector: sensehat 2.") < rest
     assert all(plain(each.text) in text for each in sentences)

@@ -26,7 +26,7 @@ from sensetig.report.mail import SmtpConfig, check, message, send
 
 
 class Inbox:
-    """What a mail server has taken."""
+    """The mails that a mail server has accepted."""
 
     def __init__(self) -> None:
         self.mails: list[bytes] = []
@@ -129,9 +129,7 @@ def test_a_mail_has_its_summary_as_text_and_as_html(tmp_path: Path) -> None:
     assert [part.get_filename() for part in made.iter_attachments()] == ["pi.html"]
 
 
-def test_a_server_whose_certificate_nobody_vouches_for_gets_neither_password_nor_report(
-    server: tuple[Inbox, int], tmp_path: Path
-) -> None:
+def test_an_untrusted_server_gets_neither_password_nor_report(server: tuple[Inbox, int], tmp_path: Path) -> None:
     inbox, port = server
     settings = post(port, "")
     with pytest.raises(ReportError, match=r"could not be trusted: .*; the report is kept, and is sent with the next"):
@@ -161,7 +159,7 @@ def test_mail_in_the_clear_is_for_this_machine_alone() -> None:
 
 
 @pytest.mark.parametrize("address", ["you", "", "a@b\r\nBcc: all@example.org", "a b@c"])
-def test_what_is_no_address_is_refused(address: str) -> None:
+def test_an_invalid_address_is_rejected(address: str) -> None:
     with pytest.raises(ReportError, match="is no address"):
         check(post(25, "", to=(address,)))
 

@@ -56,7 +56,7 @@ class Streaming:
 
 
 class Stage:
-    """A runner with all that it is given: what it wrote, what it said, and its clocks."""
+    """A runner with its dependencies: its output, its log, and its clocks."""
 
     def __init__(self, collector: Collector) -> None:
         self.written = b""
@@ -182,7 +182,7 @@ def test_a_value_that_is_no_number_is_left_out_and_counted(requests_of: Any) -> 
     assert stage.said == ["E! room: field 'number' of 'room' left out: line protocol cannot carry nan"]
 
 
-def test_a_batch_that_fails_keeps_what_it_has_and_is_reported_as_down(requests_of: Any) -> None:
+def test_a_failing_batch_keeps_its_samples_and_is_reported_as_down(requests_of: Any) -> None:
     def failing() -> Iterator[Metric]:
         yield number(1)
         raise OSError("the device is gone")
@@ -223,7 +223,7 @@ def test_a_line_without_its_end_is_no_request_yet(requests_of: Any) -> None:
 
 
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_waiting_and_drops_what_was_asked(which: signal.Signals, requests_of: Any) -> None:
+def test_a_signal_ends_the_wait_and_drops_pending_requests(which: signal.Signals, requests_of: Any) -> None:
     requests, writing = requests_of()
     os.write(writing, b"\n\n\n")
     assert requests.next() is True

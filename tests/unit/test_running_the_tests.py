@@ -1,4 +1,4 @@
-"""How `make test` runs pytest: two calls with the same arguments, of which one that fails is enough."""
+"""How `make test` runs pytest: two calls with the same arguments; one failure fails the whole."""
 
 from __future__ import annotations
 

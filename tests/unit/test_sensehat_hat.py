@@ -14,16 +14,8 @@ import pytest
 from collectors.core.api import Polled, Unavailable
 from collectors.sensehat import create, thermal
 from collectors.sensehat.collector import SenseHatCollector
-from collectors.sensehat.hat import (
-    PARTS,
-    Board,
-    Library,
-    LibrarySensors,
-    LibraryWithColour,
-    RedirectedOutput,
-    is_present,
-    prepare_colour,
-)
+from collectors.sensehat.hat import Board, Library, RedirectedOutput, is_present
+from collectors.sensehat.sensors import PARTS, LibrarySensors, LibraryWithColour, prepare_colour
 from tests.doubles.sense_hat import ScriptedColour, ScriptedHat
 from tests.unit.sensehat_support import Bench, fields
 
@@ -47,11 +39,11 @@ def sys_tree(root: Path, *, cpu: str | None = None, frame_buffer: str | None = N
     return str(root)
 
 
-# --- what the library is, from its source ----------------------------------------------------------
+# --- the library's interface, from its source -------------------------------------------------------
 
 
 def library_class(module: str, file: str, name: str) -> ast.ClassDef:
-    """A class of an installed library, without importing it: RTIMU, which it needs, comes from the OS alone."""
+    """A class of an installed library, without importing it: the import needs RTIMU, which only the OS provides."""
     spec = importlib.util.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
         pytest.skip(f"the package {module} is not installed, so its source cannot be read")
@@ -93,7 +85,7 @@ def test_colour_sensor_is_used_as_the_library_defines_it() -> None:
 
 
 @pytest.mark.parametrize("names", PARTS.values(), ids=PARTS)
-def test_the_library_has_the_attributes_by_which_a_sensor_is_started_again(names: tuple[str, str, str]) -> None:
+def test_the_library_has_the_attributes_used_to_restart_a_sensor(names: tuple[str, str, str]) -> None:
     library = library_class("sense_hat", "sense_hat.py", "SenseHat")
     part, started, _ = names
     assigned = {
@@ -323,6 +315,8 @@ class ScriptedSensors:
     def __init__(self, hat: ScriptedHat) -> None:
         self._hat = hat
         self.silent = False
+        self.off: set[str] = set()
+        self.asked: list[str] = []
         self.restarted: list[str] = []
         self._time = 0
 
@@ -331,8 +325,18 @@ class ScriptedSensors:
             self._time += 1
         return self._time
 
+    def prepare_imu(self) -> None:
+        self._hat.calls.append("prepare_imu")
+
+    def is_switched_off(self, sensor: str, /) -> bool:
+        self.asked.append(sensor)
+        if isinstance(failure := self._hat.failures.get("is_switched_off"), OSError):
+            raise failure
+        return sensor in self.off
+
     def restart(self, sensor: str, /) -> None:
         self.restarted.append(sensor)
+        self.off.discard(sensor)
 
 
 def real_board(hat: ScriptedHat, bench: Bench) -> tuple[SenseHatCollector, ScriptedSensors]:
@@ -391,6 +395,114 @@ def test_stuck_sensor_is_started_again() -> None:
     assert sensors.restarted == ["lps25h"]
 
 
+@pytest.mark.parametrize(
+    ("sensor", "name", "temperature"),
+    [("hts221", "HTS221", "temperature_humidity"), ("lps25h", "LPS25H", "temperature_pressure")],
+)
+def test_sensor_that_lost_its_power_gives_no_old_value_and_is_started_again(
+    sensor: str, name: str, temperature: str
+) -> None:
+    bench, hat = Bench(), ScriptedHat()
+    made, sensors = real_board(hat, bench)
+    assert fields(made.collect(), "environment", sensor) != {}
+    sensors.off.add(sensor)
+    metrics = list(made.collect())
+    assert fields(metrics, "environment", sensor) == {}
+    assert len(fields(metrics, "imu")) == 13
+    assert bench.errors == [
+        f"E! sensehat: the {name} is switched off, as after an interruption of its power, and is started again; check "
+        "the board's seat on the header"
+    ]
+    setattr(hat, temperature, 20.0)
+    assert fields(made.collect(), "environment", sensor)["temperature_raw_celsius"] == 20.0
+    assert sensors.restarted == [sensor]
+    assert bench.report.errors == 1
+
+
+def test_a_sensor_is_asked_for_its_state_only_if_its_temperature_repeats() -> None:
+    bench, hat = Bench(), ScriptedHat()
+    made, sensors = real_board(hat, bench)
+    for number in range(5):
+        hat.temperature_humidity = 20.0 + number
+        hat.temperature_pressure = 20.0 + number // 4
+        list(made.collect())
+    assert sensors.asked == ["lps25h"] * 3
+    assert bench.report.errors == 0
+
+
+def test_a_sensor_whose_state_cannot_be_read_gives_no_value_that_may_be_old() -> None:
+    bench, hat = Bench(), ScriptedHat()
+    made, sensors = real_board(hat, bench)
+    list(made.collect())
+    hat.temperature_pressure += 1
+    hat.failures["is_switched_off"] = OSError(121, "Remote I/O error")
+    metrics = list(made.collect())
+    assert fields(metrics, "environment", "hts221") == {}
+    assert fields(metrics, "environment", "lps25h") != {}
+    assert bench.errors == [
+        "E! sensehat: the state of the HTS221 cannot be read: OSError: [Errno 121] Remote I/O error"
+    ]
+    list(made.collect())
+    assert sensors.restarted == ["hts221"]
+
+
+def test_imu_is_prepared_before_its_samples_at_the_start_and_in_each_batch() -> None:
+    hat = ScriptedHat()
+    sensors = ScriptedSensors(hat)
+    board = Board(hat, None, None, Bench().report.error, sensors=sensors, sleep=lambda _: None)
+    board.wait_until_ready()
+    assert hat.calls[:2] == ["prepare_imu", "get_compass_raw"]
+    hat.calls.clear()
+    list(board.read())
+    board.restart("lsm9ds1")
+    list(board.read())
+    of_imu = [call for call in hat.calls if call == "prepare_imu" or call.endswith(("_raw", "_radians"))]
+    batch = ["prepare_imu", "get_orientation_radians", "get_accelerometer_raw", "get_gyroscope_raw", "get_compass_raw"]
+    assert of_imu == [*batch, "prepare_imu", "get_orientation_radians", *batch]
+
+
+class Chips:
+    """The registers of chips on a bus; a transfer raises ``failure``."""
+
+    def __init__(self) -> None:
+        self.registers: dict[tuple[int, int], int] = {}
+        self.failure: OSError | None = None
+
+    def read(self, chip: int, register: int) -> int:
+        if self.failure is not None:
+            raise self.failure
+        return self.registers[chip, register]
+
+    def write(self, chip: int, register: int, value: int) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.registers[chip, register] = value
+
+
+def test_block_data_update_is_set_after_the_library_has_started_the_imu() -> None:
+    class Opened:
+        def _init_imu(self) -> None:
+            chips.registers[0x6A, 0x22] = 0x80
+
+    chips = Chips()
+    sensors = LibrarySensors(Opened(), chips)
+    sensors.prepare_imu()
+    assert chips.registers == {(0x6A, 0x22): 0x44, (0x1C, 0x24): 0x40}
+    chips.failure = OSError(121, "Remote I/O error")
+    sensors.prepare_imu()  # the reading that follows reports it
+
+
+def test_a_sensor_is_switched_off_while_the_highest_bit_of_its_control_register_is_clear() -> None:
+    chips = Chips()
+    chips.registers = {(0x5F, 0x20): 0x87, (0x5C, 0x20): 0xC4}
+    sensors = LibrarySensors(object(), chips)
+    assert not sensors.is_switched_off("hts221")
+    assert not sensors.is_switched_off("lps25h")
+    chips.registers = {(0x5F, 0x20): 0, (0x5C, 0x20): 0x44}
+    assert sensors.is_switched_off("hts221")
+    assert sensors.is_switched_off("lps25h")
+
+
 def test_settling_ends_with_the_first_sample_without_an_answer() -> None:
     hat = ScriptedHat()
     sensors = ScriptedSensors(hat)
@@ -426,10 +538,10 @@ def test_library_looks_for_a_sensor_again_that_it_did_not_find() -> None:
             self._pressure = part
 
     known = Opened(Part(3))
-    LibrarySensors(known).restart("lps25h")
+    LibrarySensors(known, Chips()).restart("lps25h")
     assert (known._pressure.kind, known._pressure_init) == (3, False)
     missing = Opened(Part(0))
-    LibrarySensors(missing).restart("lps25h")
+    LibrarySensors(missing, Chips()).restart("lps25h")
     assert (missing._pressure.kind, missing._pressure_init) == (7, False)
 
 

@@ -41,7 +41,7 @@ GOOD = Reading(
 
 
 class Made:
-    """The lines of one reading after another, and what was refused."""
+    """The lines of consecutive readings, and the rejections."""
 
     def __init__(
         self, *, factor: float | None = None, factor_lps25h: float | None = None, stale_after: int = 10
@@ -81,7 +81,7 @@ def test_without_a_factor_there_is_no_compensation() -> None:
         "humidity_raw_percent",
         "dew_point_celsius",
     }
-    # 45 % of the 40.055 hPa that the Smithsonian tables give for 29 °C is what they give for 15.86 °C.
+    # 45 % of the saturation pressure at 29 °C (40.055 hPa) is that at 15.86 °C, by the Smithsonian tables.
     assert line["dew_point_celsius"] == pytest.approx(15.86, abs=0.03)
 
 

@@ -1,4 +1,4 @@
-"""Recordings: their rows, their pace, and what is wrong with them."""
+"""Recordings: their rows, their pace, and their errors."""
 
 from __future__ import annotations
 

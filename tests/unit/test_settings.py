@@ -82,7 +82,7 @@ def test_a_whole_number_serves_as_a_number() -> None:
         ("QUIET", "maybe", "must be true or false"),
     ],
 )
-def test_a_wrong_variable_is_named_with_what_was_expected(setting: str, given: str, expected: str) -> None:
+def test_an_invalid_variable_is_named_with_the_expected_value(setting: str, given: str, expected: str) -> None:
     name = f"SENSETIG_ROOM_{setting}"
     assert refused(environ={name: given}) == f"{name} is {given!r}; it {expected}"
 
@@ -139,5 +139,5 @@ def test_another_section_s_keys_are_not_this_collector_s_concern() -> None:
         (NAME, "a text"),
     ],
 )
-def test_what_a_setting_expects_is_said_in_words(setting: Setting[object], words: str) -> None:
+def test_the_expected_value_of_a_setting_is_described_in_words(setting: Setting[object], words: str) -> None:
     assert setting.expected == words

@@ -188,13 +188,13 @@ def test_a_recording_is_played_and_marked_as_replayed(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_is_told_in_one_sentence(options: tuple[str, ...], status: int, said: str) -> None:
+def test_invalid_options_are_reported_in_one_sentence(options: tuple[str, ...], status: int, said: str) -> None:
     ran = run(*options)
     assert (ran.returncode, ran.stdout) == (status, "")
     assert ran.stderr.splitlines()[-1] == said
 
 
-def test_influxdb_that_is_not_there_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_influxdb_is_reported_in_one_sentence(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("word")
     token.chmod(0o600)
@@ -234,7 +234,7 @@ def test_ctrl_c_ends_it_in_order_with_the_report(tmp_path: Path) -> None:
     assert content["total"]["points"] == len(first) + len(rest.splitlines())
 
 
-def test_a_pipe_that_nobody_reads_any_more_ends_it_with_the_report() -> None:
+def test_a_closed_pipe_ends_it_with_the_report() -> None:
     running = subprocess.Popen(
         [*(sys.executable, "-m", "sensetig", "simulate", "--interval", "0.05", "--profile", "perfect")],
         stdout=subprocess.PIPE,
@@ -255,7 +255,7 @@ def test_a_pipe_that_nobody_reads_any_more_ends_it_with_the_report() -> None:
     assert "Traceback" not in said
 
 
-def test_profiles_are_listed_with_what_they_are() -> None:
+def test_profiles_are_listed_with_their_descriptions() -> None:
     ran = run("--profiles")
     assert ran.returncode == 0
     assert [line.split()[0] for line in ran.stdout.splitlines()] == ["classroom", "field", "hostile", "perfect"]

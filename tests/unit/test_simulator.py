@@ -60,7 +60,7 @@ def values(events: list[Message | Status]) -> dict[tuple[str, str, int], Any]:
 
 
 @pytest.mark.parametrize("name", names())
-def test_every_profile_of_the_package_can_be_read_and_says_what_it_is(name: str) -> None:
+def test_every_profile_of_the_package_can_be_read_and_has_a_description(name: str) -> None:
     profile = load(name)
     assert profile.name == name
     assert profile.help.endswith(".")
@@ -74,13 +74,13 @@ def test_the_same_seed_gives_the_same_stream_however_many_devices_there_are(name
     assert play(load(name), number=2, of=2, seed=2)[1] != alone[1]
 
 
-def test_two_devices_differ_in_what_they_sense_and_when() -> None:
+def test_two_devices_differ_in_values_and_times() -> None:
     one, other = play(load("perfect"))[1], play(load("perfect"), number=2, of=2)[1]
     assert not set(values(one)) & set(values(other))
 
 
 @pytest.mark.parametrize("name", names())
-def test_what_is_sent_agrees_with_what_the_collector_declares(name: str) -> None:
+def test_simulated_metrics_match_the_collectors_declaration(name: str) -> None:
     _, events, _ = play(load(name))
     found = [sentence for metric in points(events) for sentence in violations(metric, MEASUREMENTS)]
     assert found == []
@@ -96,7 +96,7 @@ def test_the_perfect_profile_sends_each_reading_once_and_nothing_goes_wrong() ->
     assert len(events) == 25
 
 
-def test_a_room_between_two_computed_states_is_what_the_world_itself_says_to_a_hundredth() -> None:
+def test_interpolated_rooms_match_the_world_to_a_hundredth() -> None:
     device, world = Device(1, 1, load("perfect"), START, {}), World()
     for seconds in range(0, 30, 3):
         near = world.reading(device, 0, START + seconds * SECOND)
@@ -108,7 +108,7 @@ def test_a_room_between_two_computed_states_is_what_the_world_itself_says_to_a_h
 BASE = Profile("test", "A test.")
 
 
-def test_the_calibration_error_is_the_one_that_is_told() -> None:
+def test_the_calibration_error_matches_the_reported_one() -> None:
     spread = Spread(2.0, 0.05)
     device, events, _ = play(BASE._replace(calibration=(spread, spread, spread)))
     _, true, _ = play(BASE)
@@ -144,7 +144,7 @@ def test_a_stuck_value_is_the_one_that_it_stuck_at() -> None:
         last[place[:2]] = sent[place]
 
 
-def test_a_spike_is_off_by_its_size_and_within_what_the_sensor_gives() -> None:
+def test_a_spike_has_its_configured_size_and_is_within_the_sensors_range() -> None:
     _, events, faults = play(BASE._replace(spike_probability=0.1, spike_sizes=(30.0, 20.0, 50.0)), readings=100)
     sent, true = values(events), values(play(BASE, readings=100)[1])
     sizes = {"temperature_raw_celsius": 30, "humidity_raw_percent": 20, "pressure_hpa": 50}
@@ -157,7 +157,7 @@ def test_a_spike_is_off_by_its_size_and_within_what_the_sensor_gives() -> None:
             assert sent[place] == true[place]
 
 
-def test_what_an_error_moves_out_of_the_sensors_range_is_told_and_not_sent() -> None:
+def test_a_value_moved_out_of_range_by_an_error_is_reported_and_not_sent() -> None:
     _, events, faults = play(BASE._replace(calibration=(Spread(), Spread(500.0, 0), Spread())), readings=5)
     assert {(fault.kind, fault.field) for fault in faults} == {("out_of_range", "humidity_raw_percent")}
     assert len(faults) == 5
@@ -182,7 +182,7 @@ def test_a_clock_is_off_by_its_offset_and_drifts() -> None:
     assert (last.time_ns or 0) - (true[-1].time_ns or 0) == pytest.approx(offset + elapsed * drift / 1e6, abs=2)
 
 
-def test_what_is_sensed_offline_comes_late_and_complete() -> None:
+def test_offline_readings_arrive_late_and_complete() -> None:
     _, events, faults = play(BASE._replace(offline_probability=0.05, offline_seconds=60), readings=200)
     assert values(events) == values(play(BASE, readings=200)[1])
     late = [fault.time_ns for fault in faults if fault.kind == "late"]
@@ -192,7 +192,7 @@ def test_what_is_sensed_offline_comes_late_and_complete() -> None:
     assert len(statuses) == 2 * sum(fault.kind == "offline" for fault in faults)
 
 
-def test_what_is_lost_offline_is_told_and_never_sent() -> None:
+def test_readings_lost_offline_are_reported_and_never_sent() -> None:
     profile = BASE._replace(offline_probability=0.05, offline_seconds=60, offline_lost=1)
     _, events, faults = play(profile, readings=200)
     lost = {fault.time_ns for fault in faults if fault.kind == "lost"}
@@ -228,7 +228,7 @@ def test_a_duplicate_is_the_message_before_it_once_more() -> None:
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_message_follows_a_good_one_and_is_refused_by_the_gateway_for_what_it_is(kind: str) -> None:
+def test_a_broken_message_follows_a_good_one_and_is_rejected_for_its_own_fault(kind: str) -> None:
     _, events, faults = play(read(f"[{kind}]\nprobability = 0.3\n", "p.toml"), readings=50)
     broken = [each for each in events if isinstance(each, Message) and each.kind == kind]
     assert [fault.time_ns for fault in faults] == [each.metrics[0].time_ns for each in broken]
@@ -241,7 +241,7 @@ def test_a_broken_message_follows_a_good_one_and_is_refused_by_the_gateway_for_w
 
 
 @pytest.mark.parametrize("spelling", PAYLOADS)
-def test_the_gateway_reads_a_message_as_what_it_was(spelling: str) -> None:
+def test_the_gateway_parses_a_message_to_the_original_values(spelling: str) -> None:
     _, events, _ = play(load("field"), readings=60)
     for each in events:
         if not isinstance(each, Message) or each.kind in BROKEN:
@@ -295,7 +295,7 @@ def test_each_reading_is_sent_once_or_told_as_lost_whatever_the_profile(seed: in
     lost = {fault.time_ns for fault in faults if fault.kind == "lost"}
     times = {time for _, time in sent}
     assert not lost & times
-    # A reading of which nothing was left has neither: all four of its values dropped out.
+    # A reading that lost all four values to dropouts has neither.
     dropped = Counter(fault.time_ns for fault in faults if fault.kind in ("dropout", "out_of_range"))
     empty = {time for time, count in dropped.items() if count == 4}
     slots_of = {device.stamp(slot.now_ns) for slot in slots(Plan(START, 10 * SECOND, 30, 0), [device])}
@@ -313,7 +313,7 @@ def test_each_reading_is_sent_once_or_told_as_lost_whatever_the_profile(seed: in
     assert send_log.faults_of() == dict(sorted(Counter(fault.kind for fault in faults).items()))
 
 
-def test_the_ledger_keeps_what_was_not_acknowledged_with_its_reason() -> None:
+def test_the_send_log_keeps_unacknowledged_values_with_the_reason() -> None:
     _, events, _ = play(load("perfect"), readings=3)
     send_log = SendLog(["sim-0001"])
     tickets = [send_log.sent(each) for each in events]

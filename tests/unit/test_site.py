@@ -173,7 +173,7 @@ def test_no_command_prints_the_password_of_an_address(arguments: list[str], tmp_
         "http://h/#a",
     ],
 )
-def test_what_is_no_address_is_refused_with_an_example(url: str) -> None:
+def test_an_invalid_address_is_rejected_with_an_example(url: str) -> None:
     with pytest.raises(SiteError, match="is not the URL of an InfluxDB; expected one such as http://127"):
         site.checked_url(url, "an InfluxDB", "http://127.0.0.1:8086")
 
@@ -250,11 +250,11 @@ def test_a_machine_that_is_no_hub_names_the_hub(tmp_path: Path, monkeypatch: pyt
         site.read_token(Path("/no-such-folder/grafana.token"))
 
 
-# --- what the playbook writes -----------------------------------------------------------------------
+# --- the playbook's output --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("is_hub", [True, False])
-def test_the_playbook_writes_what_is_read(is_hub: bool, tmp_path: Path) -> None:
+def test_the_playbook_writes_the_keys_that_are_read(is_hub: bool, tmp_path: Path) -> None:
     jinja2 = pytest.importorskip("jinja2")
     folder = bundle.root() / "ansible" / "roles" / "collectors" / "templates"
     environment = jinja2.Environment(trim_blocks=True, loader=jinja2.FileSystemLoader(folder))
@@ -264,6 +264,7 @@ def test_the_playbook_writes_what_is_read(is_hub: bool, tmp_path: Path) -> None:
         sensetig_influxdb_url="http://127.0.0.1:8086" if is_hub else "https://loft",
         sensetig_grafana_here="http://127.0.0.1:3000",
         sensetig_web_port="",
+        sensetig_documentation_url="https://loft/public/sensetig",
         sensetig_is_hub=is_hub,
         sensetig_hub="loft",
         sensetig_hub_itself="loft",
@@ -274,6 +275,7 @@ def test_the_playbook_writes_what_is_read(is_hub: bool, tmp_path: Path) -> None:
     assert set(tomllib.loads(text)) <= set(site.Site._fields)
     found = site.load(written(tmp_path, text), tmp_path / "state")
     assert (found.organisation, found.bucket) == ("sensetig", "raw")
+    assert found.documentation_url == "https://loft/public/sensetig"
     assert found.influxdb_url == ("http://127.0.0.1:8086" if is_hub else "https://loft")
     assert (found.hub == "loft") == (not is_hub)
     assert (found.tokens == Path("/etc/sensetig/tokens")) == is_hub

@@ -1,4 +1,4 @@
-"""Reads that take long, in threads beside the collector's own."""
+"""Slow reads, in threads outside the collector's main loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOREVER = 60.0
 
 
 class Sources:
-    """Sources that answer when they are let, and keep in which thread and how often each was read."""
+    """Sources that block until released, and record the threads and the number of reads of each."""
 
     def __init__(self) -> None:
         self.held: dict[str, threading.Event] = {}

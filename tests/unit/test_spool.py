@@ -44,7 +44,7 @@ def test_a_batch_without_its_last_line_break_is_whole_too(ends: Ends) -> None:
     assert everything(ends.reader()) == [b"a b=1 1", b"a b=2 2"]
 
 
-def test_a_line_longer_than_what_is_read_at_a_time_comes_whole(ends: Ends) -> None:
+def test_a_line_longer_than_a_read_is_returned_whole(ends: Ends) -> None:
     lines = [b"a" * (2 * CHUNK_BYTES), b"b"]
     ends.writer(max_bytes=1 << 24).append(batch(lines))
     assert everything(ends.reader()) == lines
@@ -62,7 +62,7 @@ def test_a_reader_follows_a_writer_from_segment_to_segment(ends: Ends) -> None:
     assert len(ends.files()) <= 2, "what was delivered goes when a segment begins"
 
 
-def test_what_was_not_put_down_is_delivered_again_and_what_was_is_not(ends: Ends) -> None:
+def test_lines_after_the_committed_position_are_redelivered_and_earlier_ones_are_not(ends: Ends) -> None:
     ends.writer().append(batch(numbered(5)))
     reader = ends.reader()
     assert everything(reader) == numbered(5)
@@ -120,7 +120,7 @@ def test_the_bell_rings_for_each_append_until_it_is_heard(ends: Ends) -> None:
     reader.clear_notification()
 
 
-def test_a_bell_that_nobody_hears_holds_nobody_up(ends: Ends) -> None:
+def test_a_notification_without_a_reader_does_not_block(ends: Ends) -> None:
     writer = ends.writer(max_bytes=1 << 24)
     for _ in range(70_000):  # more rings than a pipe holds
         writer._notify()
@@ -234,7 +234,7 @@ def test_lines_that_were_delivered_and_then_lost_with_the_power_leave_no_number_
     assert reader.missing == 0
 
 
-def test_a_segment_that_somebody_removed_is_begun_anew(ends: Ends) -> None:
+def test_a_removed_segment_is_recreated(ends: Ends) -> None:
     writer = ends.writer()
     writer.append(batch(numbered(2)))
     ends.files()[0].unlink()
@@ -261,7 +261,7 @@ def test_a_spool_that_was_moved_away_is_known_though_another_is_in_its_place(end
     assert reader.removed is True
 
 
-def test_a_removed_folder_is_made_again_with_the_next_line_and_what_was_lost_is_counted(ends: Ends) -> None:
+def test_a_removed_folder_is_recreated_with_the_next_line_and_losses_are_counted(ends: Ends) -> None:
     writer, reader = ends.writer(), ends.reader()
     writer.append(batch(numbered(5)))
     everything(reader)
@@ -306,7 +306,7 @@ def test_a_removed_folder_that_cannot_be_made_again_ends_the_writer(ends: Ends) 
 # --- one writer, one reader -------------------------------------------------------------------------
 
 
-def test_a_second_writer_and_a_second_reader_are_told(ends: Ends) -> None:
+def test_a_second_writer_and_a_second_reader_are_rejected(ends: Ends) -> None:
     ends.writer()
     with pytest.raises(
         Busy, match=f"the process {os.getpid()} writes to the spool .*; give each collector its own folder"

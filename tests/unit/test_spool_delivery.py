@@ -1,4 +1,4 @@
-"""The collector that delivers a spool: its batches, and what it puts down when."""
+"""The collector that delivers a spool: its batches, and when it records its position."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SECONDS = 30
 
 
 class Stage:
-    """A spool, a clock that the test moves, and a delivery; what it is told to wait for is kept."""
+    """A spool, a clock that the test moves, and a delivery; its requested waits are recorded."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ def states(batches: list[list[Metric]]) -> list[dict[str, object]]:
     return [dict(metric.fields) for batch in batches for metric in batch if metric.series.measurement == "spool"]
 
 
-def test_what_waits_is_told_before_it_is_delivered(stage: Stage) -> None:
+def test_waiting_lines_are_reported_before_delivery(stage: Stage) -> None:
     stage.write(1, 2)
     stage.write(3)
     first, second, third = next(stage.batches), next(stage.batches), next(stage.batches)
@@ -184,7 +184,7 @@ def test_a_position_that_cannot_be_put_down_is_counted_and_delivery_goes_on(tmp_
     stage.close()
 
 
-def test_what_is_no_line_protocol_is_counted_and_passed_over(stage: Stage) -> None:
+def test_invalid_line_protocol_is_counted_and_skipped(stage: Stage) -> None:
     stage.writer.append(b"probe number=1i 1\nnonsense\nprobe number=3i 3\n")
     next(stage.batches)
     assert numbers(next(stage.batches)) == [1, 3]
@@ -192,7 +192,7 @@ def test_what_is_no_line_protocol_is_counted_and_passed_over(stage: Stage) -> No
     assert "a line that is not line protocol: column 1" in stage.said[0]
 
 
-def test_lost_and_damaged_lines_are_told_and_counted(stage: Stage) -> None:
+def test_lost_and_damaged_lines_are_reported_and_counted(stage: Stage) -> None:
     stage.write(1, 2, 3)
     (segment,) = stage.folder.glob("*.lines")
     segment.write_bytes(segment.read_bytes().replace(b"number=2i", b"number=9i"))

@@ -1,4 +1,4 @@
-"""A spool and its disk: what is put there when, the bounds, and a disk that is full, broken or read-only."""
+"""A spool and its disk: when it syncs, its bounds, and a disk that is full, broken or read-only."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-# --- what is put on the disk, and when --------------------------------------------------------------
+# --- syncing ------------------------------------------------------------------------------------------
 
 
 def test_an_event_is_put_on_the_disk_at_once_and_other_lines_together(ends: Ends) -> None:
@@ -68,7 +68,7 @@ def test_without_a_time_to_wait_every_line_is_put_on_the_disk_at_once(ends: Ends
     assert disk.synced == 3
 
 
-def test_a_disk_that_does_not_keep_what_it_took_is_told(ends: Ends) -> None:
+def test_a_failed_sync_is_reported(ends: Ends) -> None:
     disk = Broken()
     disk.truncates = False
     ends.writer(disk=disk).append(b"camera_event score=1 5\n")
@@ -81,7 +81,7 @@ def test_a_disk_that_does_not_keep_what_it_took_is_told(ends: Ends) -> None:
 # --- bounds -----------------------------------------------------------------------------------------
 
 
-def test_the_oldest_lines_give_way_and_every_one_is_told(ends: Ends) -> None:
+def test_the_oldest_lines_are_dropped_and_each_one_is_reported(ends: Ends) -> None:
     writer, lines = ends.writer(max_bytes=16_000), numbered(2000, length=30)
     for line in lines:
         writer.append(line + b"\n")
@@ -94,7 +94,7 @@ def test_the_oldest_lines_give_way_and_every_one_is_told(ends: Ends) -> None:
     assert len(found) * 60 > 16_000 * (SEGMENTS - 2) / SEGMENTS * 0.8, "it is not emptied more than it must"
 
 
-def test_what_was_delivered_gives_way_without_a_word(ends: Ends) -> None:
+def test_delivered_lines_are_removed_silently(ends: Ends) -> None:
     writer, reader = ends.writer(max_bytes=16_000), ends.reader()
     for line in numbered(2000, length=30):
         writer.append(line + b"\n")
@@ -152,10 +152,10 @@ def test_a_full_disk_loses_whole_lines_counts_them_and_ends_when_there_is_room(s
     ends.end(writer)
 
 
-def test_on_a_full_disk_what_was_delivered_goes_first(small_disk: Path) -> None:
+def test_on_a_full_disk_delivered_lines_are_removed_first(small_disk: Path) -> None:
     ends = Ends(small_disk / "spool")
     writer, reader = ends.writer(max_bytes=1 << 18), ends.reader()
-    for line in numbered(3000, length=77):  # four times what the disk holds
+    for line in numbered(3000, length=77):  # four times the capacity of the spool
         writer.append(line + b"\n")
         assert reader.read() == [line]
         reader.commit(reader.number)

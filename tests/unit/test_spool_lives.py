@@ -33,7 +33,7 @@ class Lives(RuleBasedStateMachine):
         self.missing = 0
 
     def teardown(self) -> None:
-        """What was appended and not dropped is delivered in the end, and every other line is counted."""
+        """Every line that was not dropped is delivered in the end, and every other line is counted."""
         if self.writer is None:
             self.start_writer()
         if self.reader is None:
@@ -54,7 +54,7 @@ class Lives(RuleBasedStateMachine):
     @precondition(lambda self: self.writer is not None)
     @rule(torn=st.integers(0, 30))
     def kill_writer(self, torn: int) -> None:
-        """A process that is killed leaves what it has written, and maybe a part of what it was writing."""
+        """A killed process leaves its complete lines, and maybe part of the next one."""
         assert self.writer is not None
         self.ends.end(self.writer)
         self.writer = None

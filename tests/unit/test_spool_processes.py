@@ -79,7 +79,7 @@ def test_the_folder_may_come_from_the_environment_or_the_settings_file(tmp_path:
     assert ",collector=system" in run("spool", SENSETIG_SPOOL_DIRECTORY=str(folder))[1]
 
 
-def test_a_second_writer_and_a_second_reader_are_told_and_end_with_2(tmp_path: Path) -> None:
+def test_a_second_writer_and_a_second_reader_are_rejected_with_status_2(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     with start(*PROBE, "--execd", "--spool", folder) as writer:
         assert writer.stdin is not None
@@ -175,7 +175,7 @@ def test_a_writer_killed_at_any_instant_has_kept_every_line_that_it_had_appended
             [sys.executable, "-c", _APPENDER, str(folder), str(last)], stdout=subprocess.PIPE, env=environment()
         ) as process:
             assert process.stdout is not None
-            for _ in range(1 + 97 * round_):  # so many lines are sure; the kill comes amid those that follow
+            for _ in range(1 + 97 * round_):  # these lines are certain; the kill hits during the following ones
                 said = int(process.stdout.readline())
             process.kill()
             said = max([said, *map(int, process.stdout.read().split(b"\n")[:-1])])
@@ -185,7 +185,7 @@ def test_a_writer_killed_at_any_instant_has_kept_every_line_that_it_had_appended
             kept += [int(line.rpartition(b" ")[2]) for line in lines]
         assert (reader.missing, reader.damaged) == (0, 0)
         assert kept == list(range(last + 1, kept[-1] + 1))
-        # What was said is kept; of what is kept, one line may not have been said.
+        # Reported lines are kept; at most one kept line was not reported yet.
         assert kept[-1] - said in range(2)
         last = kept[-1]
         reader.commit(reader.number)
@@ -209,7 +209,7 @@ def test_a_user_of_the_group_delivers_the_spool_and_can_change_nothing_else_in_i
     home.mkdir(mode=0o750)
     os.chown(home, camera, camera)
     folder = home / "spool"
-    # The project, and this Python, may lie where nobody else may look.
+    # Other users may have no access to the project's and this Python's folders.
     shutil.copytree(ROOT / "collectors", open_folder / "collectors", ignore=shutil.ignore_patterns("__pycache__"))
     python = sys.executable
 

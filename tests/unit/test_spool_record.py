@@ -20,7 +20,7 @@ def test_a_record_is_a_checksum_a_number_and_the_line() -> None:
 
 
 @given(LINES)
-def test_what_is_encoded_is_decoded(lines: list[bytes]) -> None:
+def test_encoding_and_decoding_round_trips(lines: list[bytes]) -> None:
     data = piece(lines)
     assert record.decode(data) == ([(1 + index, line) for index, line in enumerate(lines)], len(data), 0)
 

@@ -45,19 +45,21 @@ def shown(width: int, *devices: Device) -> str:
         ({"waiting_seconds": 900.0}, LOOK, ("waiting",)),
     ],
 )
-def test_a_device_is_judged_by_what_it_told(changed: dict[str, Any], level: str, reasons: tuple[str, ...]) -> None:
+def test_a_device_is_judged_by_its_reported_values(
+    changed: dict[str, Any], level: str, reasons: tuple[str, ...]
+) -> None:
     judged = judge(WELL._replace(**changed), LIMITS)
     assert (judged.level, judged.reasons) == (level, reasons)
 
 
-def test_what_a_device_does_not_tell_is_neither_good_nor_bad() -> None:
+def test_unreported_values_are_neither_good_nor_bad() -> None:
     judged = judge(Device("bare", 1.0), LIMITS)
     assert (judged.level, judged.reasons) == (GOOD, ())
     assert as_plain(judged)["under_voltage"] is None
     assert shown(140, Device("bare", 1.0)).splitlines()[-1].count("–") == 7
 
 
-def test_what_needs_action_stands_first() -> None:
+def test_devices_that_need_action_come_first() -> None:
     devices = [
         WELL,
         WELL._replace(name="late", age_seconds=90.0),

@@ -51,7 +51,7 @@ def test_fault_is_named(subject: str, fault: str) -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A repository with three commits, of which the first two do not follow the rule."""
+    """A repository with three commits; the first two violate the rule."""
     _git(tmp_path, "init", "--quiet")
     for subject in ("What was first", "The spool. Fixed.", "Fix the spool"):
         _git(tmp_path, "commit", "--quiet", "--allow-empty", "--message", subject)

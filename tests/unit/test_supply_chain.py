@@ -1,4 +1,4 @@
-"""What is installed: each library is pinned by version and hash, listed in the SBOM, and checked where possible."""
+"""Installed libraries: each is pinned by version and hash, listed in the SBOM, and checked where possible."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_no_file_names_an_index() -> None:
         assert "://" not in path.read_text(encoding="utf-8"), path
 
 
-def test_every_extra_has_a_file_that_has_what_it_asks_for() -> None:
+def test_every_extra_has_a_file_with_its_requirements() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     names = {path.stem for path in REQUIREMENTS}
     assert {*extras, "base", "demo", "lint", "all"} - {"build"} == names

@@ -101,7 +101,7 @@ def machine(tmp_path: Path) -> Path:
 
 
 class Bench:
-    """A collector on a fake machine, with what it complains of. A batch waits for all answers."""
+    """A collector on a fake machine, with its errors. A batch waits for all slow reads."""
 
     def __init__(self, machine: Path, *, once: bool = True, **values: object) -> None:
         self.said: list[str] = []
@@ -225,7 +225,7 @@ def test_a_part_that_fails_is_counted_in_one_sentence_and_the_others_go_on(
     assert bench.report.errors == len(bench.said)
 
 
-def test_a_batch_in_which_every_part_fails_has_failed_as_a_whole(machine: Path) -> None:
+def test_a_batch_fails_if_every_part_fails(machine: Path) -> None:
     (machine / "proc/meminfo").unlink()
     (machine / "proc/1/mountinfo").unlink()
     (machine / "proc/net/dev").unlink()
@@ -294,7 +294,7 @@ def test_users_are_read_again_only_when_their_record_has_changed(tmp_path: Path)
     assert len(asked) == 2
 
 
-def test_processors_that_come_and_go_are_counted_anew(machine: Path) -> None:
+def test_hotplugged_processors_are_counted(machine: Path) -> None:
     users = system.host.Users(str(machine / "none"), list)
     part = system.host.Host(str(machine / "proc"), str(machine / "sys"), users, print)
 
@@ -320,7 +320,7 @@ def test_the_interval_is_the_time_since_the_sample_before(machine: Path) -> None
     assert [interval(uptime) for uptime in ("100.00", "110.04", "1910.04", "1910.04")] == [None, 10.0, 1800.0, None]
 
 
-def test_each_start_of_a_machine_has_a_number_from_which_nothing_can_be_read(tmp_path: Path) -> None:
+def test_each_boot_has_an_opaque_number(tmp_path: Path) -> None:
     boot_id = tmp_path / "boot_id"
     assert system.host.boot_number(str(boot_id)) == {}
     numbers = set()
@@ -344,6 +344,18 @@ def test_a_field_of_system_fails_only_if_its_file_does(machine: Path) -> None:
         f"E! system: system: {machine}/sys/devices/system/cpu/online has 'all' where processors were expected",
         f"E! system: system: {machine}/proc/uptime has b'soon\\n' where seconds were expected",
     ]
+
+
+@pytest.mark.parametrize("text", ["-1.00 0.00", "inf 0.00", "nan 0.00", "9" * 40, "1e300 0"])
+def test_an_uptime_that_cannot_be_is_counted_and_costs_itself(text: str, machine: Path) -> None:
+    (machine / "proc/uptime").write_text(f"{text}\n")
+    bench = Bench(machine, parts="system")
+    (metric,) = bench.batch().values()
+    bench.close()
+    assert metric.fields["load1"] == 0.1
+    assert not {"uptime", "uptime_format", "interval_seconds"} & metric.fields.keys()
+    assert len(bench.said) == 1
+    assert "where seconds were expected" in bench.said[0]
 
 
 class Sources:

@@ -21,7 +21,7 @@ def status(
     return os.statvfs_result((4096, 1024, blocks, free, available, files, ffree, ffree, 0, 255))
 
 
-def test_what_is_reserved_is_neither_free_nor_used() -> None:
+def test_reserved_space_is_neither_free_nor_used() -> None:
     assert disk.usage(status()) == {
         "total": 1_024_000,
         "free": 512_000,
@@ -82,7 +82,7 @@ def test_mounts_are_those_of_the_kernel_with_their_names_read_back(tmp_path: Pat
     assert (found[3].number, found[3].id, found[3].parent, found[3].root) == ("8:1", "39", "35", "/music")
 
 
-def test_what_the_kernel_calls_root_goes_by_its_device_where_that_is_known(tmp_path: Path) -> None:
+def test_dev_root_is_replaced_by_the_real_device_if_known(tmp_path: Path) -> None:
     line = "22 1 179:2 / / rw - ext4 /dev/root rw\n"
     assert parse(line, tmp_path)[0].device == "/dev/root"
     (tmp_path / "dev/block").mkdir(parents=True)
@@ -166,7 +166,7 @@ ROOT = "22 1 8:1 / / rw - ext4 /dev/sda rw\n"
             "/home/pi/x",
             "32",
         ),
-        # A process whose root is a mount of its own, below which the other is not reached.
+        # A process whose root is a separate mount; the other one is not reachable below it.
         ("40 39 0:50 / / rw - overlay overlay rw\n41 40 0:51 / /proc rw - proc proc rw\n", "/srv", "40"),
         # A root that is mounted on itself, as the kernel shows the first one.
         ("1 1 0:1 / / rw - rootfs rootfs rw\n30 1 8:2 / /usb rw - vfat a rw\n", "/usb", "30"),
@@ -197,7 +197,7 @@ def test_a_label_comes_from_the_device_mapper_or_from_udev(tmp_path: Path) -> No
 
 
 class Bench:
-    """The part on a /proc of its own, with file systems that answer as the test says."""
+    """The disk part on a fake /proc, with file systems that respond as the test specifies."""
 
     def __init__(self, root: Path, machine: str, own: str | None = None, mount_root: str = "") -> None:
         self.root = root
@@ -363,7 +363,7 @@ def test_a_device_that_is_mounted_twice_at_one_path_is_one_disk(tmp_path: Path) 
 
 
 def test_a_btrfs_whose_subvolumes_have_other_device_numbers_is_visible(tmp_path: Path) -> None:
-    """stat(2) gives each subvolume a number of its own, and mountinfo that of the file system."""
+    """stat(2) gives each subvolume a distinct device number, and mountinfo gives that of the file system."""
     own = "500 499 0:28 /@ / ro - btrfs /dev/sda2 rw\n501 500 0:28 /@home /home ro - btrfs /dev/sda2 rw\n"
     machine = "22 1 0:28 /@ / rw - btrfs /dev/sda2 rw\n23 22 0:28 /@home /home rw - btrfs /dev/sda2 rw\n"
     bench = Bench(tmp_path, machine, own)
@@ -415,4 +415,104 @@ def test_a_file_system_without_a_size_is_left_out(tmp_path: Path) -> None:
     bench = Bench(tmp_path, "22 1 0:1 / / rw - zfs tank rw\n")
     bench.answers = {"/": status(blocks=0, free=0, available=0)}
     assert bench.paths() == []
+    assert bench.said == []
+
+
+def test_a_list_without_any_mount_is_counted(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "")
+    assert bench.batch() == []
+    assert bench.said == ["E! system: disk: mountinfo has no mount at all, not even that of /"]
+
+
+#: Mounts of machines of other kinds, without the kernel's own: mountinfo, and the paths, devices and modes reported.
+MACHINES = {
+    "Docker": (
+        "23 1 179:2 / / rw,noatime - ext4 /dev/root rw\n"
+        "60 23 179:2 /var/lib/docker/containers /var/lib/docker/containers rw - ext4 /dev/root rw\n"
+        "61 23 0:50 / /var/lib/docker/overlay2/f0/merged rw - tmpfs overlay rw,lowerdir=/l/A:/l/B\n"
+        "62 24 0:4 net:[4026532456] /run/docker/netns/default rw - nsfs nsfs rw\n"
+        "63 24 0:55 / /run/credentials/getty@tty1.service ro - ramfs none rw,mode=700\n",
+        {("/", "root", "rw"), ("/var/lib/docker/containers", "root", "rw")},
+    ),
+    "Kubernetes": (
+        "23 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+        "70 23 0:70 / /var/lib/kubelet/pods/0a-1/volumes/kubernetes.io~projected/token rw - tmpfs tmpfs rw\n"
+        "71 23 8:17 / /var/lib/kubelet/plugins/kubernetes.io/csi/pv/pvc-1/globalmount rw - ext4 /dev/sdb1 rw\n"
+        "72 23 8:17 / /var/lib/kubelet/pods/0a-1/volumes/kubernetes.io~csi/pvc-1/mount rw - ext4 /dev/sdb1 rw\n"
+        "73 23 0:71 / /var/lib/lxcfs rw - fuse.lxcfs lxcfs rw,allow_other\n",
+        {
+            ("/", "sda1", "rw"),
+            ("/var/lib/kubelet/plugins/kubernetes.io/csi/pv/pvc-1/globalmount", "sdb1", "rw"),
+            ("/var/lib/kubelet/pods/0a-1/volumes/kubernetes.io~csi/pvc-1/mount", "sdb1", "rw"),
+        },
+    ),
+    "ZFS": (
+        "23 1 0:27 / / rw - zfs rpool/ROOT/ubuntu_x rw,xattr\n"
+        "24 23 0:40 / /boot rw - zfs bpool/BOOT/ubuntu_x rw\n"
+        "25 24 8:1 / /boot/efi rw - vfat /dev/sda1 rw,errors=remount-ro\n"
+        "26 23 0:41 / /home/a\\040b rw - zfs rpool/USERDATA/a\\040b rw\n",
+        {
+            ("/", "rpool/ROOT/ubuntu_x", "rw"),
+            ("/boot", "bpool/BOOT/ubuntu_x", "rw"),
+            ("/boot/efi", "sda1", "rw"),
+            ("/home/a b", "rpool/USERDATA/a b", "rw"),
+        },
+    ),
+    "Btrfs with snapshots": (
+        "23 1 0:25 /@ / rw - btrfs /dev/nvme0n1p2 rw,subvol=/@\n"
+        "24 23 0:25 /@home /home rw - btrfs /dev/nvme0n1p2 rw,subvol=/@home\n"
+        "25 23 0:25 /@/.snapshots/7/snapshot /mnt/old ro - btrfs /dev/nvme0n1p2 rw\n",
+        {("/", "nvme0n1p2", "rw"), ("/home", "nvme0n1p2", "rw"), ("/mnt/old", "nvme0n1p2", "ro")},
+    ),
+    "a desktop with snaps on UEFI": (
+        "23 1 259:2 / / rw - ext4 /dev/nvme0n1p2 rw\n"
+        "24 23 0:33 / /sys/firmware/efi/efivars rw - efivarfs efivarfs rw\n"
+        "25 23 0:34 / /efivars rw - efivarfs efivarfs rw\n"
+        "26 23 0:60 / /snap/core22/1 ro - fuse.snapfuse snapfuse ro\n"
+        "27 23 0:61 / /run/user/1000/kio-fuse-x rw - fuse.kio-fuse kio-fuse rw\n"
+        "28 23 0:62 / /home/a/thinclient_drives rw - fuse.xrdp-chansrv xrdp-chansrv rw\n"
+        "29 23 0:63 / /dev/hugepages rw - hugetlbfs hugetlbfs rw,pagesize=2M\n"
+        "30 23 0:64 / /proc/fs/nfsd rw - nfsd nfsd rw\n",
+        {("/", "nvme0n1p2", "rw")},
+    ),
+    "a Pi with a read-only overlay": (
+        "23 1 0:26 / / rw - tmpfs overlayroot rw,lowerdir=/media/root-ro\n"
+        "24 23 179:2 / /media/root-ro ro - ext4 /dev/mmcblk0p2 ro\n"
+        "25 23 179:1 / /boot/firmware ro - vfat /dev/mmcblk0p1 ro\n",
+        {("/media/root-ro", "mmcblk0p2", "ro"), ("/boot/firmware", "mmcblk0p1", "ro")},
+    ),
+    "WSL": (
+        "23 1 8:32 / / rw - ext4 /dev/sdc rw\n"
+        "24 23 0:53 / /mnt/c rw - 9p C:\\134 rw,aname=drvfs;path=C:\\134;uid=0\n"
+        "25 23 0:54 / /usr/lib/wsl/drivers ro - 9p drivers ro\n",
+        {("/", "sdc", "rw"), ("/mnt/c", "C:/", "rw"), ("/usr/lib/wsl/drivers", "drivers", "ro")},
+    ),
+    "network and cloud": (
+        "23 1 179:2 / / rw - ext4 /dev/mmcblk0p2 rw\n"
+        "24 23 0:60 / /nas rw - cifs //nas/films\\040und\\040mehr rw,vers=3.1.1\n"
+        "25 23 0:61 / /srv/a rw - nfs4 [fd00::1]:/srv/a rw\n"
+        "26 23 0:62 / /cloud rw - fuse.rclone drive:a\\134b rw\n",
+        {
+            ("/", "mmcblk0p2", "rw"),
+            ("/nas", "//nas/films und mehr", "rw"),
+            ("/srv/a", "[fd00::1]:/srv/a", "rw"),
+            ("/cloud", "drive:a\\b", "rw"),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MACHINES)
+def test_machines_of_other_kinds_report_their_disks_and_no_error(kind: str, tmp_path: Path) -> None:
+    text, expected = MACHINES[kind]
+    bench = Bench(tmp_path, text)
+    found = {tuple(metric.series.tags[tag] for tag in ("path", "device", "mode")) for metric in bench.batch()}
+    assert found == expected
+    assert bench.said == []
+    # Inside a service that sees them read-only, they are the same.
+    inside = "".join(line.replace(" rw", " ro", 1) + "\n" for line in text.splitlines())
+    bench.mount(text, inside)
+    assert {
+        tuple(metric.series.tags[tag] for tag in ("path", "device", "mode")) for metric in bench.batch()
+    } == expected
     assert bench.said == []

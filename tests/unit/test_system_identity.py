@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,27 +40,40 @@ def put(root: Path, files: dict[str, str]) -> None:
         path.write_text(text)
 
 
-def part(root: Path, clock: Clock, *, once: bool = False) -> Machine:
+def part(root: Path, clock: Clock, *, once: bool = False, error: Callable[[str], None] = pytest.fail) -> Machine:
     proc, sys, etc, var = (str(root / name) for name in ("proc", "sys", "etc", "var"))
-    return Machine(proc, sys, etc, var, "aarch64", clock, once=once)
+    return Machine(proc, sys, etc, var, "aarch64", clock, error, once=once)
 
 
 def test_the_address_is_that_of_the_default_route_with_the_least_metric() -> None:
     tree = LOCAL.format("127.0.0.1") + LOCAL.format("192.168.2.9") + LOCAL.format("192.168.0.7")
-    assert local_address(ROUTES, tree) == "192.168.0.7"
+    assert local_address(ROUTES, tree, pytest.fail) == "192.168.0.7"
 
 
 def test_without_a_default_route_there_is_no_address() -> None:
-    assert local_address(ROUTES.splitlines()[0], LOCAL.format("192.168.0.7")) is None
+    assert local_address(ROUTES.splitlines()[0], LOCAL.format("192.168.0.7"), pytest.fail) is None
 
 
 def test_a_default_route_without_an_address_falls_back_to_the_next() -> None:
-    assert local_address(ROUTES, LOCAL.format("192.168.2.9")) == "192.168.2.9"
+    assert local_address(ROUTES, LOCAL.format("192.168.2.9"), pytest.fail) == "192.168.2.9"
 
 
-def test_routes_of_another_form_are_refused() -> None:
-    with pytest.raises(ValueError, match="the table of routes has"):
-        local_address("Iface\neth0 none", "")
+@pytest.mark.parametrize(
+    "line", ["eth0 none", "eth0 0000A8C0 0 1", "eth0 1FFFFFFFFF 0 1 0 0 100 00FFFFFF 0 0 0", "eth0 0 0 1 0 0 odd 0"]
+)
+def test_a_route_of_another_form_is_counted_and_the_others_are_read(line: str) -> None:
+    said: list[str] = []
+    assert local_address(f"{ROUTES}{line}\n", LOCAL.format("192.168.0.7"), said.append) == "192.168.0.7"
+    assert said == [f"/proc/net/route has {line!r} where a route was expected"]
+
+
+def test_an_odd_route_costs_no_other_field_of_the_identity(tmp_path: Path) -> None:
+    put(tmp_path, {"proc/net/route": f"{ROUTES}odd\n", "proc/net/fib_trie": LOCAL.format("10.0.0.1")})
+    put(tmp_path, {"proc/sys/kernel/osrelease": "6.12\n"})
+    said: list[str] = []
+    (metric,) = part(tmp_path, Clock(), error=said.append).read(1)
+    assert metric.fields["kernel"] == "6.12"
+    assert said == ["machine: /proc/net/route has 'odd' where a route was expected"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +126,7 @@ def plant(root: Path, processes: dict[int, str]) -> None:
 def test_programs_are_ranked_and_processes_of_one_name_count_together(tmp_path: Path) -> None:
     plant(tmp_path, {1: stat("init", 10, 5), 2: stat("worker", 10, 50), 3: stat("worker", 0, 60)})
     clock = Clock()
-    reader = Top(str(tmp_path), 2, 100, 4096, clock, once=False)
+    reader = Top(str(tmp_path), 2, 100, 4096, clock, pytest.fail, once=False)
     first = reader.read(1)
     assert [(each.series.tags["by"], each.fields["name"]) for each in first] == [
         ("memory", "worker"),
@@ -146,8 +160,18 @@ def test_a_file_of_another_form_is_refused() -> None:
         parsed(b"7 (sh) S 1 1")
 
 
+@pytest.mark.parametrize("content", ["8 (sh) S 1 1", "", "8 (sh) S" + " x" * 40])
+def test_a_process_of_another_form_is_counted_and_the_others_are_ranked(content: str, tmp_path: Path) -> None:
+    plant(tmp_path, {1: stat("init", 10, 5)})
+    put(tmp_path, {"8/stat": content})
+    said: list[str] = []
+    (metric,) = Top(str(tmp_path), 1, 100, 4096, Clock(), said.append, once=True).read(1)
+    assert metric.fields["name"] == "init"
+    assert said == [f"top_process: {tmp_path}/8/stat has {content.encode()[:80]!r}, which is no process"]
+
+
 def test_names_are_emitted_without_arguments(tmp_path: Path) -> None:
     put(tmp_path, {"5/cmdline": "mysql\0--password=secret\0"})
     plant(tmp_path, {5: stat("mysql", 1, 1)})
-    (metric,) = Top(str(tmp_path), 1, 100, 4096, Clock(), once=True).read(1)
+    (metric,) = Top(str(tmp_path), 1, 100, 4096, Clock(), pytest.fail, once=True).read(1)
     assert "secret" not in str(metric)

@@ -1,8 +1,9 @@
-"""What the parts of ``system`` make of what the kernel writes."""
+"""The parts of ``system`` parse the kernel's files."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ MEMINFO = b"MemTotal: 1000 kB\nMemFree: 300 kB\nMemAvailable: 600 kB\nCached: 20
 SWAPINFO = b"SwapTotal: 400 kB\nSwapFree: 100 kB\n"
 
 
-def test_memory_used_is_what_is_not_available() -> None:
+def test_used_memory_is_total_minus_available() -> None:
     found = memory.parse_meminfo(MEMINFO + SWAPINFO + b"HugePages_Total: 3\nHugepagesize: 2048 kB\n", refuse)
     fields = memory.memory(found, refuse)
     assert fields["used"] == 400 * 1024
@@ -275,7 +276,7 @@ def test_counters_that_go_back_have_no_activity() -> None:
     assert diskio.activity(before, {**before, "reads": 1}, 2.0) == {}
 
 
-def test_a_disk_that_comes_back_begins_anew_with_its_own_identifier(tmp_path: Path) -> None:
+def test_a_disk_that_returns_restarts_its_counters_with_its_identifier(tmp_path: Path) -> None:
     clock = iter(range(10))
     (tmp_path / "block/sda").mkdir(parents=True)
     wwid = tmp_path / "block/sda/wwid"
@@ -324,6 +325,23 @@ def test_interfaces_may_have_a_colon_in_their_name() -> None:
         "err_out": 11,
         "drop_out": 12,
     }
+
+
+def test_an_empty_list_of_interfaces_is_counted() -> None:
+    said: list[str] = []
+    assert network.parse_interfaces(b"", said.append) == {}
+    assert network.parse_interfaces(HEAD, said.append) == {}
+    assert said == ["/proc/net/dev is empty"]
+
+
+@pytest.mark.parametrize("name", ["wl|an", "en\N{LATIN SMALL LETTER U WITH DIAERESIS}", "a\udcffb", "veth0@if7"])
+def test_an_interface_can_have_any_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/dev").write_bytes(HEAD + os.fsencode(name) + b":" + COUNTERS)
+    (tmp_path / "class/net" / name).mkdir(parents=True)
+    (tmp_path / "class/net" / name / "flags").write_text("0x1003")
+    (metric,) = network.Net(str(tmp_path), str(tmp_path), refuse).read(0)
+    assert metric.series.tags["interface"] == name.replace("\udcff", "\N{REPLACEMENT CHARACTER}")
 
 
 COUNTERS = b" 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"
@@ -441,8 +459,8 @@ def read_temperatures(root: Path) -> tuple[dict[str, object], list[str]]:
     return {metric.series.tags["sensor"]: metric.fields["temp"] for metric in metrics}, said
 
 
-def temperatures(root: Path, said: list[str]) -> list[Metric]:
-    part = temperature.Temp(str(root), 10.0, said.append)
+def temperatures(root: Path, said: list[str], noted: Callable[[str], None] = pytest.fail) -> list[Metric]:
+    part = temperature.Temp(str(root), 10.0, said.append, noted)
     return list(part.metrics({key: answered(read) for key, read in part.reads().items()}, (), 7))
 
 
@@ -515,6 +533,67 @@ def test_two_disks_of_one_kind_are_distinguished_by_their_serial_numbers(tmp_pat
     }
 
 
+@pytest.mark.parametrize("label", ["", "Composite\n"])
+def test_disks_with_equal_serial_numbers_are_distinguished_by_their_place_on_the_bus(
+    label: str, tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        files = {"name": "nvme\n", "temp1_input": f"4{number}850\n", **({"temp1_label": label} if label else {})}
+        sensor(tmp_path, number, **files)
+        device(tmp_path, number, f"nvme{number}", serial="AA000000000000000001\n")
+        place = tmp_path / f"devices/0000:0{number}:00.0"
+        place.mkdir()
+        (tmp_path / f"devices/nvme{number}/device").symlink_to(place)
+    assert {metric.series.tags["device"]: metric.fields["temp"] for metric in temperatures(tmp_path, [])} == {
+        "AA000000000000000001-temp1-0000:01:00.0": 41.85,
+        "AA000000000000000001-temp1-0000:02:00.0": 42.85,
+    }
+
+
+@pytest.mark.parametrize(
+    ("degrees", "emitted"),
+    [
+        ((85.0,), ()),
+        ((21.5, 85.0, 21.5), (21.5, 21.5)),
+        ((80.0, 84.5, 85.0, 85.0, 85.5), (80.0, 84.5, 85.0, 85.0, 85.5)),
+    ],
+)
+def test_the_first_value_of_a_1_wire_sensor_after_a_loss_of_its_supply_is_none(
+    degrees: tuple[float, ...], emitted: tuple[float, ...], tmp_path: Path
+) -> None:
+    folder = sensor(tmp_path, 0, name="w1_slave_temp\n", temp1_input="0\n")
+    sensor(tmp_path, 1, name="other\n", temp1_input="85000\n")
+    said: list[str] = []
+    part = temperature.Temp(str(tmp_path), 10.0, said.append, pytest.fail)
+    found = []
+    for value in degrees:
+        (folder / "temp1_input").write_text(f"{value * 1000:.0f}\n")
+        found += list(part.metrics({key: answered(read) for key, read in part.reads().items()}, (), 7))
+    tags = {
+        name: [m.fields["temp"] for m in found if m.series.tags["sensor"] == name]
+        for name in ("w1_slave_temp", "other")
+    }
+    assert tags == {"w1_slave_temp": list(emitted), "other": [85.0] * len(degrees)}
+    assert len(said) == len(degrees) - len(emitted)
+
+
+def test_a_value_of_a_sensor_with_a_fault_is_none(tmp_path: Path) -> None:
+    sensor(tmp_path, 0, name="tmp421\n", temp1_input="21000\n", temp2_input="-64000\n", temp2_fault="1\n")
+    sensor(tmp_path, 1, name="max31730\n", temp1_input="22000\n", temp1_fault="0\n")
+    assert [metric.fields["temp"] for metric in temperatures(tmp_path, [])] == [21.0, 22.0]
+
+
+@pytest.mark.parametrize("text", ["-273200\n", "-274000\n", "2147483647\n"])
+def test_a_value_below_absolute_zero_is_noted_and_no_error(text: str, tmp_path: Path) -> None:
+    sensor(tmp_path, 0, name="acpitz\n", temp1_input=text)
+    sensor(tmp_path, 1, name="cpu_thermal\n", temp1_input="51000\n")
+    noted: list[str] = []
+    (metric,) = temperatures(tmp_path, [], noted.append)
+    assert metric.fields["temp"] == 51.0
+    assert len(noted) == 1
+    assert "hwmon0/temp1_input gives" in noted[0]
+
+
 def test_twelve_sensors_on_one_wire_are_distinguished_by_their_ids(tmp_path: Path) -> None:
     for number in range(12):
         sensor(tmp_path, number, name="w1_slave_temp\n", temp1_input=f"{number}500\n")
@@ -549,7 +628,7 @@ def test_thermal_zones_of_one_type_are_distinguished(tmp_path: Path) -> None:
 def test_a_sensor_that_is_late_is_counted_with_its_file(tmp_path: Path) -> None:
     sensor(tmp_path, 0, name="a\n", temp1_input="1000\n")
     said: list[str] = []
-    part = temperature.Temp(str(tmp_path), 10.0, said.append)
+    part = temperature.Temp(str(tmp_path), 10.0, said.append, pytest.fail)
     assert list(part.metrics({}, list(part.reads()), 7)) == []
     path = tmp_path / "class/hwmon/hwmon0/temp1_input"
     assert said == [f"temp: {path} does not answer, and has no sample in this batch"]
@@ -557,7 +636,7 @@ def test_a_sensor_that_is_late_is_counted_with_its_file(tmp_path: Path) -> None:
 
 def test_a_slow_reading_has_the_time_at_which_it_came(tmp_path: Path) -> None:
     sensor(tmp_path, 0, name="a\n", temp1_input="1000\n")
-    part = temperature.Temp(str(tmp_path), 10.0, refuse)
+    part = temperature.Temp(str(tmp_path), 10.0, refuse, refuse)
     (key,) = part.reads()
     times = [next(iter(part.metrics({key: Answer(1.0, took, 99)}, (), 7))).time_ns for took in (0.01, 0.8)]
     assert times == [7, 99]

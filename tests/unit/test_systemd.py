@@ -36,7 +36,7 @@ def program(name: str) -> str:
 
 
 def installed(unit: str, folder: Path) -> Path:
-    """A unit as the playbook installs it: the file in systemd/, or a stand-in for a template or a package's unit."""
+    """A unit as the playbook installs it: the file in systemd/, or a placeholder for a template or a package's unit."""
     path = folder / unit
     source = ROOT / "systemd" / unit
     if source.is_file():

@@ -1,4 +1,4 @@
-"""The pipeline of telemetry: what passes, what is calibrated, what is refused, and that nothing is lost."""
+"""The telemetry pipeline: passing, calibrating and rejecting lines without losing any."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_line_without_a_time_gets_that_of_its_arrival() -> None:
 
 
 @pytest.mark.parametrize("before", [[], [reading(20, -10), reading(20.5, -5)]])
-def test_a_line_whose_reading_fails_goes_on_as_it_came_and_is_told(before: list[str]) -> None:
+def test_a_line_whose_calibration_fails_passes_unchanged_and_is_reported(before: list[str]) -> None:
     def fail(value: float) -> float:
         raise RuntimeError(f"no curve for {value}")
 
@@ -69,7 +69,7 @@ def test_a_line_whose_reading_fails_goes_on_as_it_came_and_is_told(before: list[
 
 
 @pytest.mark.parametrize("seconds", [(0,), (0, 10, 20)])
-def test_the_calibrated_field_stands_beside_the_one_it_is_made_from(seconds: Sequence[float]) -> None:
+def test_the_calibrated_field_is_added_next_to_its_source(seconds: Sequence[float]) -> None:
     stage = Stage(curves={"pi": (offset(-4.0),)})
     out = stage.metrics(*(reading(29.5, at) for at in seconds))
     assert [dict(metric.fields) for metric in out] == [
@@ -187,7 +187,7 @@ def test_a_refused_field_leaves_and_the_others_stay() -> None:
     assert list(violations(refusal, (REJECTED,))) == []
 
 
-def test_what_was_computed_from_a_refused_value_goes_with_it() -> None:
+def test_fields_computed_from_a_rejected_value_are_rejected_too() -> None:
     stage = Stage(curves={"pi": (offset(1.0, field="temperature_compensated_celsius"),)})
     more = ",temperature_compensated_celsius=20,dew_point_celsius=5,humidity_raw_percent=40,pressure_hpa=1000"
     out = stage.metrics(reading(200, more=more))
@@ -206,7 +206,7 @@ def test_a_calibrated_value_in_the_line_goes_with_its_refused_source() -> None:
 
 
 @pytest.mark.parametrize("more", ["", ',note="text"'])
-def test_a_spike_is_refused_and_what_comes_after_is_taken(more: str) -> None:
+def test_a_spike_is_rejected_and_later_readings_are_accepted(more: str) -> None:
     out = Stage().metrics(*(reading(value, 5 * at, more=more) for at, value in enumerate((20, 20.1, 55, 20.2))))
     assert rejected(out) == [("rate_of_change", "temperature_raw_celsius", 55.0)]
     taken = [metric.fields.get("temperature_raw_celsius") for metric in out]
@@ -251,7 +251,7 @@ def test_a_spike_that_comes_again_is_refused_again(more: str) -> None:
     stage = Stage()
     out = stage.metrics(*(reading(value, at, more=more) for value, at in values))
     assert rejected(out) == [("rate_of_change", "temperature_raw_celsius", 55.0)] * 4
-    # Once others have come, too: what is delivered again may come late.
+    # The same holds after later readings, because a redelivered one may come late.
     out = stage.metrics(*(reading(value, at, more=more) for value, at in [(20.2, 15), (20.3, 20), (55, 10), (20.1, 5)]))
     assert rejected(out) == [("rate_of_change", "temperature_raw_celsius", 55.0)]
     assert [m.fields.get("temperature_raw_celsius") for m in out if m.series.measurement == "environment"] == (
@@ -287,7 +287,7 @@ def test_a_reading_that_comes_again_does_not_make_a_sensor_stuck(more: str) -> N
     assert taken == [first + at * SECOND for at in (0, 10, 10, 10, 0, 10, 0)]
 
 
-def test_fields_of_one_series_and_time_in_lines_of_their_own_are_all_watched() -> None:
+def test_fields_of_one_series_and_time_in_separate_lines_are_all_checked() -> None:
     head = "environment,device=pi,sensor=hts221"
     values = [(20, 45), (20.1, 45.2), (55, 45.1), (20.2, 95)]
     out = Stage().metrics(
@@ -342,6 +342,23 @@ def test_a_clock_that_cannot_be_right_is_refused_at_the_time_of_arrival(time_ns:
     assert len(stage.tracker.messages) == known
 
 
+@pytest.mark.parametrize("days", [1, 14, 400, 3000])
+def test_a_hub_whose_clock_is_not_synchronised_keeps_times_ahead_of_it(days: int) -> None:
+    stage = Stage()
+    line = f"environment,device=pi temperature_raw_celsius=20 {NOW + days * 86400 * SECOND}"
+    stage.synchronised = False
+    assert stage.run(line) == [line]
+    stage.synchronised = True
+    assert rejected(stage.metrics(line)) != []
+
+
+def test_a_time_beyond_any_error_of_the_hub_s_clock_is_refused_before_it_is_synchronised() -> None:
+    stage = Stage()
+    stage.synchronised = False
+    (metric,) = stage.metrics(f"environment,device=pi temperature_raw_celsius=20 {NOW + 11 * 365 * 86400 * SECOND}")
+    assert metric.series.tags["reason"] == "clock_ahead"
+
+
 @pytest.mark.parametrize("time_ns", [EARLIEST, NOW - 5 * 86400 * SECOND, NOW + 600 * SECOND])
 def test_a_batch_that_is_days_late_and_a_clock_a_little_ahead_are_taken(time_ns: int) -> None:
     line = f"environment,device=pi temperature_raw_celsius=20 {time_ns}"
@@ -378,7 +395,7 @@ def test_refusals_at_one_time_stay_as_many_points_as_they_are() -> None:
 # --- the state of devices ---------------------------------------------------------------------------
 
 
-def test_a_message_is_a_line_and_counts_with_what_was_taken_of_it() -> None:
+def test_a_message_is_a_line_and_is_counted_with_its_accepted_fields() -> None:
     stage = Stage(curves={"pi": (offset(1.0),)})
     stage.run(reading(20, 0), reading(20.5, 10), reading(200, 20, more=",humidity_raw_percent=40"))
     assert [(name, place, values) for name, place, _, _, values in stage.tracker.messages] == [

@@ -1,4 +1,4 @@
-"""What the processor meets in its surroundings: lines go on, and each fault is said and counted."""
+"""The processor with a faulty environment: lines pass, and each fault is logged and counted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINES = tuple(
 
 
 class Ran(NamedTuple):
-    """A run of the program: the lines of the device, what it says of itself and of its store, and its complaints."""
+    """A run of the program: the device's lines, the self-metrics, the store's metrics, and the log."""
 
     lines: list[str]
     own: dict[str, FieldValue]
@@ -106,7 +106,7 @@ def test_a_store_that_another_program_holds_is_said_and_counted_and_the_end_wait
 
 
 def test_a_store_that_is_read_only_is_said_and_counted(tmp_path: Path) -> None:
-    # Nobody makes a file in /proc, root neither.
+    # No user can create a file in /proc, not even root.
     ran = run(tmp_path, "--state", "/proc/sensetig/state.db")
     assert ran.lines == list(LINES)
     assert (ran.store["failures"], ran.store["pending_messages"]) == (1, len(LINES))

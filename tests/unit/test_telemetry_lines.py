@@ -82,7 +82,7 @@ def test_a_string_that_is_never_closed_takes_no_more_with_it_than_its_line() -> 
 @pytest.mark.parametrize(
     ("text", "plain"), [("a b=1 1", True), ('a b="x" 1', False), ("a b=+1 1", False), ("ä b=1", False)]
 )
-def test_what_is_plain_is_told_with_the_lines(text: str, plain: bool) -> None:
+def test_plain_lines_are_recognised(text: str, plain: bool) -> None:
     lines = Lines(100)
     lines.feed(f"{text}\n".encode())
     assert lines.plain is plain
@@ -110,7 +110,7 @@ def test_the_file_s_word_goes_over_the_defaults_and_the_device_s_over_the_sensor
     assert (kiln.low, kiln.high, kiln.stuck_after) == (-40, 120, NEVER)
 
 
-def test_a_measurement_that_nobody_declares_has_no_limits_but_those_of_the_file() -> None:
+def test_an_undeclared_measurement_has_only_the_limits_in_the_file() -> None:
     limit_table = LimitTable((), read("[room.noise]\nhigh = 120", "limits.toml"))
     assert limit_table.get("room", "noise", None, "pi").high == 120
     assert not limit_table.get("room", "other", None, "pi").watched
@@ -132,7 +132,7 @@ def test_a_measurement_that_nobody_declares_has_no_limits_but_those_of_the_file(
         ("[a.b.sensor]\nx = 1", r"\[a.b\] sensor: expected tables"),
     ],
 )
-def test_a_broken_file_of_limits_is_told_in_a_sentence(text: str, sentence: str) -> None:
+def test_an_invalid_limits_file_is_reported_in_one_sentence(text: str, sentence: str) -> None:
     with pytest.raises(LimitsError, match=sentence):
         read(text, "limits.toml")
 
@@ -141,7 +141,7 @@ def test_a_broken_file_of_limits_is_told_in_a_sentence(text: str, sentence: str)
 
 
 class Upper:
-    """Makes every letter large; tells of the pauses, and of the end."""
+    """Convert letters to upper case; record the ticks and the end."""
 
     def __init__(self) -> None:
         self.tags = {"host": "hub"}
@@ -168,7 +168,7 @@ def test_what_transforms_is_known_as_such() -> None:
     assert isinstance(Upper(), Processor)
 
 
-def test_lines_go_out_at_once_and_what_is_due_every_second_and_at_the_end() -> None:
+def test_lines_pass_at_once_and_ticks_run_every_second_and_at_the_end() -> None:
     written: list[bytes] = []
     seconds = 100.0
     pauses: list[float] = []
@@ -226,7 +226,7 @@ def test_reading_ends_with_the_input(requests_of: Any) -> None:
     assert requests.read(60) == b""
 
 
-def test_after_a_signal_what_was_written_already_is_still_read(requests_of: Any) -> None:
+def test_after_a_signal_pending_lines_are_still_read(requests_of: Any) -> None:
     requests, writing = requests_of()
     os.write(writing, b"a\n")
     signal.raise_signal(signal.SIGTERM)
@@ -309,7 +309,7 @@ def test_everything_that_was_taken_is_written_before_it_ends(ending: str) -> Non
         (["--most-series", "0"], b"--most-series is '0'; it must be a whole number of at least 2"),
     ],
 )
-def test_a_wrong_setting_is_told_in_one_sentence(arguments: list[str], sentence: bytes) -> None:
+def test_an_invalid_setting_is_reported_in_one_sentence(arguments: list[str], sentence: bytes) -> None:
     with _program(*arguments) as process:
         out, err = process.communicate(timeout=120)
         assert process.returncode == 2

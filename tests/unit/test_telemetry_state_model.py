@@ -36,7 +36,7 @@ def test_whatever_way_messages_are_dealt_out_and_repeated_each_is_counted_once(i
     assert state.messages == len(ids)
 
 
-def test_the_window_keeps_the_last_so_many_and_forgets_the_old() -> None:
+def test_the_window_keeps_the_latest_identities_and_drops_old_ones() -> None:
     rules = RULES._replace(window=4)
     state = merge(merge(EMPTY, delta(1, 2, 3), NOW, rules), delta(4, 5, 6), NOW, rules)
     assert [group for _, group in state.window] == [(3,), (4, 5, 6)]
@@ -44,7 +44,7 @@ def test_the_window_keeps_the_last_so_many_and_forgets_the_old() -> None:
     assert [group for _, group in later.window] == [(7,)]
 
 
-def test_what_one_write_brings_is_recognised_whole_even_beyond_the_window() -> None:
+def test_all_messages_of_one_write_are_recognised_even_beyond_the_window() -> None:
     rules = RULES._replace(window=2)
     big = delta(*range(100))
     assert merge(merge(EMPTY, big, NOW, rules), big, NOW, rules).messages == 100

@@ -1,4 +1,4 @@
-"""The tracker: counts in memory, writes by revision, tries again, keeps what it could not write, within bounds."""
+"""The tracker: counts in memory, writes by revision, retries, and keeps pending counts within bounds."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Spoiled:
 
 
 class Worker:
-    """A tracker with its store, its clock and what it said."""
+    """A tracker with its store, its clock and its log."""
 
     def __init__(self, path: Path, limits: Limits = LIMITS, rules: Rules = RULES) -> None:
         self.said: list[str] = []
@@ -93,7 +93,7 @@ class Worker:
             handle.count(identity, at, {"pressure_hpa": 1000.0})
 
     def flush(self, at: int = NOW) -> dict[str, dict[str, object]]:
-        """The states that were told, by device, and under the empty name how the writing went."""
+        """The reported states by device, with the store's report under the empty name."""
         metrics = self.tracker.flush(at)
         check(metrics)
         return {metric.series.tags.get("device", ""): dict(metric.fields) for metric in metrics}
@@ -120,7 +120,7 @@ def workers(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
 Make = Callable[..., Worker]
 
 
-def test_what_is_counted_is_written_and_told(workers: Make) -> None:
+def test_counts_are_written_and_reported(workers: Make) -> None:
     worker = workers()
     worker.count(1, 2, 2, 3, at=NOW - 5 * S)
     told = worker.flush()
@@ -169,7 +169,7 @@ def test_the_last_values_of_each_series_are_kept(workers: Make) -> None:
     assert state.messages == 2
 
 
-def test_this_machine_is_told_with_its_own_version_and_firmware(workers: Make) -> None:
+def test_this_machine_is_reported_with_its_version_and_firmware(workers: Make) -> None:
     worker = workers()
     worker.count(1, device="hub")
     told = worker.flush()["hub"]
@@ -191,7 +191,7 @@ def test_where_another_was_quicker_it_is_tried_again_and_the_conflict_told(worke
     assert len(one.slept) == 1
 
 
-def test_after_ten_attempts_it_is_a_failure_that_is_told_and_nothing_is_lost(workers: Make) -> None:
+def test_after_ten_attempts_a_failure_is_reported_and_nothing_is_lost(workers: Make) -> None:
     one, two = workers(), workers()
     one.count(1)
     identities = iter(range(100, 200))
@@ -258,7 +258,7 @@ def test_devices_beyond_the_bound_are_counted_as_lost(workers: Make) -> None:
     assert (told[""]["written"], told[""]["lost_messages"]) == (2, 4)
 
 
-def test_a_device_becomes_late_and_offline_without_a_message_and_one_worker_tells(workers: Make) -> None:
+def test_a_device_becomes_late_and_offline_without_a_message_and_one_worker_reports_it(workers: Make) -> None:
     one, two = workers(), workers()
     one.count(1)
     one.flush()
@@ -281,7 +281,7 @@ def test_a_device_that_another_worker_began_to_see_is_watched_too(workers: Make)
     assert two.flush(NOW + 31 * S)["pi"]["status"] == "late"
 
 
-def test_a_last_will_is_told_at_once_and_telemetry_after_it_takes_it_back(workers: Make) -> None:
+def test_a_last_will_is_reported_at_once_and_later_telemetry_revokes_it(workers: Make) -> None:
     worker = workers()
     worker.count(1)
     worker.tracker.status("pi", {"status": "offline", "firmware": "9.1"})
@@ -292,7 +292,7 @@ def test_a_last_will_is_told_at_once_and_telemetry_after_it_takes_it_back(worker
     assert worker.flush()["pi"]["status"] == "online"
 
 
-def test_a_damaged_document_is_said_and_its_device_begins_anew(workers: Make) -> None:
+def test_a_damaged_document_is_reported_and_its_device_starts_from_zero(workers: Make) -> None:
     worker = workers()
     worker.store.write([Change("pi", b"what is this", None)])
     worker.count(1)

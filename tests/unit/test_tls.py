@@ -1,4 +1,4 @@
-"""The authorities by which programs know a server: the system's, those of the installation, and those of an option."""
+"""The authorities that programs trust: the system's, those of the installation, and those of an option."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_authority_of_the_site_is_trusted_in_addition(
 
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("client", [of_a_broker, of_the_device_state, of_the_gateway])
-def test_a_broker_with_an_authority_of_its_own_is_known_by_that_alone(
+def test_a_broker_with_a_given_authority_is_verified_by_that_authority_only(
     client: Callable[..., ssl.SSLContext], tmp_path: Path
 ) -> None:
     establish(tmp_path / "other", "site", names_of(["hub.example"]), NOW, 3650, 365)

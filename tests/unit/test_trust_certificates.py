@@ -28,7 +28,7 @@ def _pem(path: Path, certificate: x509.Certificate) -> None:
 
 
 class Site:
-    """An authority, and a certificate of it that ends in so many days."""
+    """An authority, and a certificate of it that expires in *days* days."""
 
     def __init__(self, folder: Path, days: int, authority_days: int = 3650) -> None:
         self.authority = folder / "authority"
@@ -118,7 +118,7 @@ def test_one_of_another_authority_is_not_touched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_what_cannot_be_read_is_told_in_a_sentence(tmp_path: Path, content: str | None) -> None:
+def test_an_unreadable_certificate_is_reported_in_one_sentence(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "device.crt"
     if content is not None:
         file.write_text(content)
@@ -127,7 +127,7 @@ def test_what_cannot_be_read_is_told_in_a_sentence(tmp_path: Path, content: str 
     assert str(file) in result.output
 
 
-def test_the_end_of_a_certificate_is_told(tmp_path: Path) -> None:
+def test_the_expiry_of_a_certificate_is_reported(tmp_path: Path) -> None:
     site = Site(tmp_path, 100_000)
     result = CliRunner().invoke(main, ["certificate", "show", "--certificate", str(site.certificate)])
     assert result.exit_code == 0

@@ -1,7 +1,8 @@
-"""An endpoint that classifies, and all the ways in which it may not."""
+"""An endpoint that classifies pictures, and all its failure modes."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
@@ -38,7 +39,7 @@ def engine(url: str, errors: list[str] | None = None, **values: Any) -> HttpEngi
     return made
 
 
-# --- what is sent -------------------------------------------------------------------------------------
+# --- the request --------------------------------------------------------------------------------------
 
 
 def test_image_is_sent_unchanged_and_the_response_is_read() -> None:
@@ -141,6 +142,10 @@ def test_permanent_failure_is_not_retried(status: int) -> None:
             "http_confidence leads to a number that is not fin",
         ),
         (b'{"predictions": [{"label": "x", "confidence": 1' + b"0" * 400 + b"}]}", "a number that is out of any range"),
+        (b'{"predictions": [{"label": " ", "confidence": 1}]}', "http_label leads to an empty text, not to a text"),
+        (b'{"predictions": [{"label": ["x"], "confidence": 1}]}', "http_label leads to a list, not to a text"),
+        (b'{"predictions": "none"}', "http_detections leads to a text, not to a list"),
+        (b'{"predictions":' * 3000 + b"[]" + b"}" * 3000, "something that is not JSON"),
         (b'{"predictions": [{"label": "x", "confidence": 90}]}', "a confidence is 90; see the setting"),
         (b"x" * (MAX_ANSWER_BYTES + 1), f"answers with more than {MAX_ANSWER_BYTES} bytes"),
     ],
@@ -203,6 +208,41 @@ def test_broken_object_is_left_out_and_reported() -> None:
     assert "2 of 4 objects are left out: http_confidence leads to nothing" in error
 
 
+@pytest.mark.parametrize(("given", "read"), [(1.0000001, 1.0), (1.0005, 1.0), (-1e-9, 0.0)])
+def test_confidence_beyond_its_range_by_rounding_is_accepted(given: float, read: float) -> None:
+    body = json.dumps({"predictions": [{"label": "person", "confidence": given}]}).encode()
+    with serving(says(200, body)) as endpoint:
+        assert engine(endpoint.url).detect(PICTURE, support.never) == [Detection("person", read)]
+
+
+@pytest.mark.parametrize("status", [204, 205])
+def test_answer_without_content_ends_with_its_head(status: int) -> None:
+    def open_ended(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)  # no length, and the connection stays open
+        handler.end_headers()
+        handler.wfile.flush()
+        endpoint.released.wait(60)
+
+    with serving(open_ended) as endpoint:
+        assert engine(endpoint.url, http_attempts=1, http_timeout_seconds=300).detect(PICTURE, support.never) == []
+
+
+def test_answer_that_is_not_what_its_encoding_says_is_a_failure() -> None:
+    with serving(says(200, b"plain", Content_Encoding="gzip")) as endpoint:
+        with pytest.raises(EngineError, match="answers with something that cannot be decompressed"):
+            engine(endpoint.url).detect(PICTURE, support.never)
+        assert len(endpoint.requests) == 1
+
+
+def test_answer_that_unpacks_to_more_than_the_limit_is_refused() -> None:
+    bomb = gzip.compress(b'{"predictions": [' + b" " * (64 * MAX_ANSWER_BYTES) + b"]}", 1)
+    with (
+        serving(says(200, bomb, Content_Encoding="gzip")) as endpoint,
+        pytest.raises(EngineError, match=f"more than {MAX_ANSWER_BYTES} bytes"),
+    ):
+        engine(endpoint.url).detect(PICTURE, support.never)
+
+
 def test_unresponsive_endpoint_times_out() -> None:
     def silent(_: BaseHTTPRequestHandler) -> None:
         endpoint.released.wait(60)
@@ -251,11 +291,13 @@ def test_truncated_response_is_retried() -> None:
 
     with serving(broken, says(200, GOOD)) as endpoint:
         assert engine(endpoint.url).detect(PICTURE, support.never) == [Detection("person", 0.9)]
+    with serving(broken) as endpoint, pytest.raises(EngineError, match="has not completed its answer"):
+        engine(endpoint.url, http_attempts=1).detect(PICTURE, support.never)
 
 
 def test_endpoint_that_refuses_connections_fails() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # a port that nobody listens on
+        taken.bind(("127.0.0.1", 0))  # a port without a listener
         port = taken.getsockname()[1]
         with pytest.raises(EngineError, match=f"127.0.0.1:{port} cannot be reached: Connection refused"):
             engine(f"http://127.0.0.1:{port}/?key=in-the-url").detect(PICTURE, support.never)

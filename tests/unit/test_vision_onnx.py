@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from collectors.core.api import Unavailable
 from collectors.core.settings import Values
 from collectors.vision.engines import Box, Detection, EngineError, InvalidImage, open_engine, select_detections
-from collectors.vision.engines.onnx_inputs import OpenInput, open_inputs
+from collectors.vision.engines.onnx_inputs import Input, inputs, with_sizes
 from collectors.vision.engines.outputs import READERS, Fit, OutputError
 from tests.unit import onnx_models, vision_support
 
@@ -61,7 +62,7 @@ def approx(label: str, confidence: float, box: Box) -> tuple[str, object, object
 
 def test_sizes_left_open_are_named_with_what_fixes_them(tmp_path: Path) -> None:
     model = onnx_models.of_any_size(tmp_path / "open.onnx")
-    assert open_inputs(model.read_bytes()) == (OpenInput("images", ("batch", "3", "height", "width")),)
+    assert inputs(model.read_bytes()) == (Input("images", ("batch", 3, "height", "width")),)
     with pytest.raises(Unavailable) as caught:
         engine(tmp_path, model, "yolov8")
     assert "the sizes of its input images are open (batch x 3 x height x width)" in str(caught.value)
@@ -70,18 +71,31 @@ def test_sizes_left_open_are_named_with_what_fixes_them(tmp_path: Path) -> None:
 
 def test_fixed_sizes_are_not_blamed(tmp_path: Path) -> None:
     model = onnx_models.brightness(tmp_path / "m.onnx")
-    assert open_inputs(model.read_bytes()) == ()
+    assert inputs(model.read_bytes()) == (Input("input", (1, 3, 16, 16)),)
     with pytest.raises(Unavailable, match="cannot be read as yolov8") as caught:
         engine(tmp_path, model, "yolov8")
     assert "sizes of its input" not in str(caught.value)
 
 
 @given(st.binary(max_size=200), st.integers(0, 400))
-def test_noise_has_no_open_inputs(noise: bytes, cut: int) -> None:
-    assert open_inputs(noise) == () or isinstance(open_inputs(noise), tuple)
+def test_noise_has_no_inputs(noise: bytes, cut: int) -> None:
+    assert isinstance(inputs(noise), tuple)
     with tempfile.TemporaryDirectory() as folder:
         whole = onnx_models.of_any_size(Path(folder) / "open.onnx").read_bytes()
-    assert isinstance(open_inputs(whole[:cut] + noise + whole[cut:]), tuple)
+    assert isinstance(inputs(whole[:cut] + noise + whole[cut:]), tuple)
+
+
+@given(st.lists(st.integers(1, 2**31 - 1), min_size=1, max_size=5))
+def test_only_the_sizes_of_the_input_are_changed(sizes: list[int]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        whole = onnx_models.of_any_size(Path(folder) / "open.onnx").read_bytes()
+    changed = with_sizes(whole, "images", sizes)
+    assert inputs(changed) == (Input("images", tuple(sizes)),)
+    # The model has its name, nodes and output as before.
+    before, after = onnx.load_from_string(whole), onnx.load_from_string(changed)
+    after.graph.input[0].CopyFrom(before.graph.input[0])
+    assert after == before
+    assert with_sizes(whole, "other", sizes) == whole
 
 
 # --- networks, run -----------------------------------------------------------------------------------
@@ -98,6 +112,39 @@ def test_classification_receives_the_colours_in_order(picture: bytes, label: str
     assert [each.label for each in found] == [label]
     assert looking.model == "rgb"
     assert looking.available is None
+
+
+@pytest.mark.parametrize("sizes", [("batch", 3, 16, 16), (1, 3, "height", "width"), ("?", 3, "h", "w")])
+@pytest.mark.parametrize("nodes", onnx_models.READS_ITS_SIZE)
+def test_open_sizes_are_fixed_by_the_setting(nodes: str, sizes: tuple[int | str, ...], tmp_path: Path) -> None:
+    model = onnx_models.open_mean(tmp_path / "open.onnx", sizes, nodes)
+    looking = engine(tmp_path, model, "classification", labels=("red", "green", "blue"))
+    found = select_detections(looking.detect(plain(255, 0, 0), vision_support.never), 0.5, frozenset())
+    assert [each.label for each in found] == ["blue"]
+
+
+@pytest.mark.parametrize("sizes", [(1, 16, 16, 3), ("batch", "height", "width", 3)])
+def test_colours_may_be_the_last_dimension(sizes: tuple[int | str, ...], tmp_path: Path) -> None:
+    model = onnx_models.open_mean(tmp_path / "last.onnx", sizes, "colours last")
+    looking = engine(tmp_path, model, "classification", labels=("red", "green", "blue"))
+    found = select_detections(looking.detect(plain(0, 255, 0), vision_support.never), 0.5, frozenset())
+    assert [each.label for each in found] == ["green"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sentence"),
+    [
+        ((1, 3, 32, 32), "input images of .* is 1 x 3 x 32 x 32: onnx_size is 16; set onnx_size = 32"),
+        ((1, 24, 24, 3), "is 1 x 24 x 24 x 3: onnx_size is 16; set onnx_size = 24"),
+        ((1, 1, 16, 16), "is 1 x 1 x 16 x 16: it has 1 channels instead of 3; export the model for pictures in colour"),
+        ((8, 3, 16, 16), "is 8 x 3 x 16 x 16: it takes 8 pictures at once; export the model with a batch of 1"),
+        ((1, 3, 16, 32), "is 1 x 3 x 16 x 32: it is no square; export the model with a square input"),
+    ],
+)
+def test_input_that_takes_no_such_picture_is_named(sizes: tuple[int | str, ...], sentence: str, tmp_path: Path) -> None:
+    model = onnx_models.open_mean(tmp_path / "m.onnx", sizes, "colours last" if sizes[3] == 3 else "as it is")
+    with pytest.raises(Unavailable, match=sentence):
+        engine(tmp_path, model, "classification")
 
 
 def test_scale_and_mean_apply_to_each_colour(tmp_path: Path) -> None:

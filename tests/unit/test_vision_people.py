@@ -18,12 +18,12 @@ CLIP = DATA / "camera" / "pedestrians.avi"
 with_detector = pytest.mark.skipif(
     not hasattr(cv2, "HOGDescriptor"), reason=f"OpenCV {cv2.__version__} comes without its detector of people"
 )
-#: Every so many frames of the clip; in each of these some people are.
+#: Distance between the frames taken from the clip; each shows some people.
 STEP = 60
 
 
 def frames() -> list[bytes]:
-    """Some pictures of the clip, and last what stands behind all people: the median of them all."""
+    """Some pictures of the clip, and last the background without people: the median of them all."""
     if not CLIP.is_file():
         pytest.skip(f"there is no recording {CLIP.name} beside the project")
     capture = cv2.VideoCapture(str(CLIP), cv2.CAP_FFMPEG)

@@ -23,7 +23,7 @@ class Clock:
 
 
 def contents(kept: RetryQueue) -> list[bytes | None]:
-    """What is kept, in the order in which it would be tried."""
+    """The contents of the queue, in the order of their retries."""
     return [kept.read(kept.next() or "") for _ in range(len(kept))]
 
 

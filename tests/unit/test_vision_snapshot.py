@@ -1,4 +1,4 @@
-"""The message with a picture: what is read back, and what is refused with which sentence."""
+"""The message with a picture: reading it back, and the sentences for invalid ones."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_origin_is_only_set_by_true() -> None:
 
 
 def outcome(message: bytes) -> str:
-    """The camera of what was read, or the sentence of what was refused."""
+    """The camera of a valid message, or the sentence that rejects it."""
     try:
         return read(message).camera
     except SnapshotError as refused:

@@ -1,4 +1,4 @@
-"""An endpoint on loopback that answers as a test tells it."""
+"""An endpoint on loopback with scripted responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Endpoint:
-    """What a server has been asked, and how it answers: in turn, the last answer again and again."""
+    """The requests that a server has received, and its responses: used in turn, the last one repeatedly."""
 
     def __init__(self, url: str, answers: list[Answer]) -> None:
         self.url = url

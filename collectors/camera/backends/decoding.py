@@ -99,11 +99,13 @@ class Picture(NamedTuple):
         image: the brightness, or blue, green and red.
         render: makes the picture in colour of the brightness; None if it is in colour.
         video_range: whether grey levels run from 16 to 235.
+        render_planes: copies the planes as YUV 4:2:0; None if they have another form.
     """
 
     image: Image
     render: Callable[[], Image] | None = None
     video_range: bool = False
+    render_planes: Callable[[], Image] | None = None
 
 
 class Video:
@@ -177,7 +179,9 @@ class Video:
         # The plane keeps the frame alive, and the array the plane.
         image: Image = np.ndarray((height, width), np.uint8, memoryview(plane), strides=(plane.line_size, 1))
         full = name in _FULL_RANGE or frame.color_range == _JPEG_RANGE
-        return Picture(image, lambda: self._colour(frame), video_range=not full)
+        # Clips are encoded from planes of even sizes and this range.
+        plain = name == "yuv420p" and not full and not (width | height) & 1
+        return Picture(image, lambda: self._colour(frame), not full, frame.to_ndarray if plain else None)
 
     def _colour(self, frame: VideoFrame) -> Image:
         image = self.image(frame)

@@ -41,7 +41,7 @@ class Finding(NamedTuple):
         ended: whether the stream ended.
         refused: why no connection was made.
         invalid: why what was received is no stream.
-        silent: whether there was no answer in time.
+        silent: whether nothing that can be read arrived in time.
     """
 
     status: str = ""
@@ -67,7 +67,10 @@ def explain(shown: str, found: Finding, waited: float, timeout: float) -> str:
     within = f" within {timeout:g} s" if waited >= 0.9 * timeout else ""
     head = f"{shown} delivers no frame"
     if found.silent:
-        return f"{head}{within} and does not answer; check its address and port, and that the camera is on"
+        return (
+            f"{head}{within}: nothing that FFmpeg can read has arrived; check its address, port and path, and that the "
+            "camera is on"
+        )
     if found.status:
         advice = _ADVICE.get(found.status) or _ADVICE["5xx" if found.status.startswith("5") else "4xx"]
         return f"{head}: it answers with status {found.status}; {advice}"

@@ -95,6 +95,11 @@ class Capture(Protocol):
         """Whether the grey levels of the retrieved picture run from 16 to 235."""
         ...
 
+    @property
+    def render_planes(self) -> Callable[[], Image] | None:
+        """What copies the planes of the retrieved picture, if they are YUV 4:2:0."""
+        ...
+
     def grab(self) -> bool:
         """Wait for the next packet or picture; False at the end."""
         ...
@@ -112,7 +117,8 @@ class DeviceCapture:
     """A device that OpenCV has opened; it delivers whole pictures or none."""
 
     damaged, lost, failed, reason = False, False, 0, ""
-    render, video_range = None, False
+    render = render_planes = None
+    video_range = False
 
     def __init__(self, capture: Any) -> None:
         self._capture = capture
@@ -160,6 +166,8 @@ class LiveSource:
         self._waiting: deque[Frame] = deque()
         self._changed = threading.Condition()
         self._closing = self._over = False
+        #: How many packets could not be decoded when the newest frame arrived.
+        self._failed_before = self._capture.failed
         self._thread: threading.Thread | None = None
 
     def frames(self, wait: Callable[[float], bool]) -> Iterator[Frame | None]:
@@ -167,20 +175,20 @@ class LiveSource:
         if self._thread is None:
             self._thread = NativeThread(self._grab, f"camera {self.name}")
             self._thread.start()
-        last, failed = self._timer(), self._capture.failed
+        last = self._timer()
         while not wait(0):
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._over, timeout=_POLL_SECONDS)
                 frame = self._waiting.popleft() if self._waiting else None
                 over = self._over
             if frame is not None:
-                last, failed = self._timer(), self._capture.failed
+                last = self._timer()
             elif over:
                 reason = self._capture.reason
                 why = f": {reason}" if reason else "; it has ended, or was disconnected"
                 raise Unavailable(f"{self._shown} delivers no more frames{why}")
             elif self._timer() - last > self._timeout:
-                failed = self._capture.failed - failed
+                failed = self._capture.failed - self._failed_before
                 why = f"; {failed} packets arrived that cannot be decoded" if failed else ""
                 raise Unavailable(f"{self._shown} has delivered no frame for {self._timeout:g} s{why}")
             yield frame
@@ -229,6 +237,7 @@ class LiveSource:
             inherited=not lost,
             render=capture.render,
             video_range=capture.video_range,
+            render_planes=capture.render_planes,
         )
 
     def _put(self, frame: Frame) -> None:
@@ -237,6 +246,7 @@ class LiveSource:
                 self._waiting.popleft()
                 self.dropped += 1
             self._waiting.append(frame)
+            self._failed_before = self._capture.failed
             self._changed.notify()
 
 

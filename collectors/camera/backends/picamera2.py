@@ -21,6 +21,7 @@ import numpy as np
 
 from collectors.camera import settings
 from collectors.camera.backends import Frame
+from collectors.camera.encoding import MP4_OPTIONS
 from collectors.camera.masks import Polygon, parse_polygons
 from collectors.camera.pixels import Image
 from collectors.camera.upright import Blackener, turn, turn_planes
@@ -253,7 +254,7 @@ class CsiCamera:
     def begin_clip(self, path: str) -> None:
         """Start an MP4 file with the contents of the buffer. Raises OSError."""
         errors: list[Exception] = []
-        output = self._library.PyavOutput(path, format="mp4")
+        output = self._library.PyavOutput(path, format="mp4", options=MP4_OPTIONS)
         output.error_callback = errors.append
         if self._circular is None:
             raise OSError(errno.EIO, "the camera's encoder is not running")
@@ -274,7 +275,8 @@ class CsiCamera:
             raise error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
         # picamera2 reports no error when the end of the file cannot be written.
         with open(path, "rb") as file:
-            _box(file.fileno(), b"moov", 0)
+            for kind in (b"moov", b"mdat"):
+                _box(file.fileno(), kind, 0)
         if self._quarter:
             show_turned(path)
 

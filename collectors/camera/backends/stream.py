@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import av
 import numpy as np
@@ -37,12 +37,16 @@ class StreamCapture:
     def __init__(self, video: Video, first: Decoded) -> None:
         self._video = video
         self._grabbed: Decoded | None = first
+        #: Opens the stream in another way, once, when its parts cannot be told apart.
+        self.open_again: Callable[[], Video | None] | None = None
         #: Why the stream ended, if FFmpeg says so.
         self.reason = ""
         #: What makes the retrieved picture in colour, if it is grey.
         self.render: Callable[[], Image] | None = None
         #: Whether the grey levels of the retrieved picture run from 16 to 235.
         self.video_range = False
+        #: What copies its planes, if they are YUV 4:2:0.
+        self.render_planes: Callable[[], Image] | None = None
 
     @property
     def damaged(self) -> bool:
@@ -59,10 +63,15 @@ class StreamCapture:
         """Number of packets that could not be decoded."""
         return self._video.failed
 
+    @property
+    def in_parts(self) -> bool:
+        """Whether it is JPEGs in parts with boundaries."""
+        return self._video.container.format.name == "mpjpeg"
+
     def grab(self) -> bool:
         """Read the next packet, which may give no picture; False at the end."""
         try:
-            self._grabbed = self._video.step()
+            self._grabbed = self._step()
         except (EOFError, av.FFmpegError, OSError) as error:
             self._grabbed = None
             if (
@@ -74,12 +83,24 @@ class StreamCapture:
             return False
         return True
 
+    def _step(self) -> Decoded | None:
+        try:
+            return self._video.step()
+        except av.InvalidDataError:
+            again = None if self.open_again is None else self.open_again()
+            if again is None:
+                raise
+        self.open_again = None
+        self._video.close()
+        self._video = again
+        return again.step()
+
     def retrieve(self) -> tuple[bool, Image]:
         """The picture that was grabbed, if there is one."""
         found = None if self._grabbed is None else self._video.grey(self._grabbed.frame)
         if found is None:
             return False, _NO_IMAGE
-        image, self.render, self.video_range = found
+        image, self.render, self.video_range, self.render_planes = found
         return True, image
 
     def release(self) -> None:
@@ -103,8 +124,12 @@ def open_stream(
         found = _first_picture(opened, lambda: timer() - start < timeout)
     except (av.FFmpegError, OSError) as error:
         found = finding(url, error, min(_LOOK_SECONDS, timeout))
-    if isinstance(found, Finding) and (found.invalid or found.ended) and url.lower().startswith("http"):
-        found = _bare_jpegs(url, shown, options, min(_LOOK_SECONDS, timeout), found, timer)
+    if url.lower().startswith("http"):
+        seconds = min(_LOOK_SECONDS, timeout)
+        if isinstance(found, Finding) and (found.invalid or found.ended):
+            found = _first_bare_jpeg(url, shown, options, seconds, found, timer)
+        elif not isinstance(found, Finding) and found[0].in_parts:
+            found[0].open_again = lambda: _bare_jpegs(url, shown, options, timeout)
     if isinstance(found, Finding):
         raise Unavailable(explain(shown, found, timer() - start, timeout))
     return found
@@ -120,21 +145,32 @@ def given_options(text: str) -> dict[str, str]:
     return {name: value for name, separator, value in pairs if separator}
 
 
-def _bare_jpegs(
+def _bare_jpegs(url: str, shown: str, options: Mapping[str, str], seconds: float) -> Video | None:
+    """A stream of JPEGs between which anything may be, such as lines with a wrong length; None if it cannot be opened.
+
+    It is not analysed: FFmpeg takes it for 25 pictures a second, and would wait for two seconds of those.
+    """
+    try:
+        opened = open_video(
+            url, shown, options={**options, "analyzeduration": "1"}, format="mjpeg", timeout=(seconds, seconds)
+        )
+    except (av.FFmpegError, OSError):
+        return None
+    return opened if isinstance(opened, Video) else None
+
+
+def _first_bare_jpeg(
     url: str,
     shown: str,
-    options: dict[str, str],
+    options: Mapping[str, str],
     seconds: float,
     before: Finding,
     timer: Callable[[], float],
 ) -> tuple[StreamCapture, Image] | Finding:
-    """A stream of JPEGs between which anything may be, such as one without its first boundary."""
+    """The first of those JPEGs, or the finding from before."""
     start = timer()
-    try:
-        opened = open_video(url, shown, options=options, format="mjpeg", timeout=(seconds, seconds))
-        found = _first_picture(opened, lambda: timer() - start < seconds)
-    except (av.FFmpegError, OSError):
-        return before
+    opened = _bare_jpegs(url, shown, options, seconds)
+    found = before if opened is None else _first_picture(opened, lambda: timer() - start < seconds)
     return before if isinstance(found, Finding) else found
 
 

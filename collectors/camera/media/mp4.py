@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import av
 
-from collectors.camera.encoding import PackedFrame, unpack
+from collectors.camera.encoding import MP4_OPTIONS, PackedFrame, unpack
 from collectors.core.api import Unavailable
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Mp4Writer:
         self._max_gap = max(MAX_GAP_SECONDS, 2.0 / frame_rate)
         self._last: float | None = None
         self._ticks = 0
-        self._container = av.open(path, "w", format="mp4")
+        self._container = av.open(path, "w", format="mp4", container_options=MP4_OPTIONS)
         try:
             rate = Fraction(frame_rate).limit_denominator(1000)
             options = _LIBX264 if name == "libx264" else {}

@@ -1,12 +1,12 @@
 """Parsers of MQTT messages: :func:`read_message` turns a topic and a payload into metrics and rejections.
 
-One module per kind of device: :mod:`native` (this project's own scheme), :mod:`tasmota`, :mod:`zigbee2mqtt`,
+One module per kind of device: :mod:`native` (this project's own format), :mod:`tasmota`, :mod:`zigbee2mqtt`,
 :mod:`esphome` and :mod:`homeassistant`. To support another kind, add a module and its topics to ``_route`` below. The
 modules share :mod:`message` (collects metrics and rejections), :mod:`json_values`, :mod:`states`, :mod:`timestamps`,
-:mod:`results` (the reasons of rejections) and :mod:`measurements` (what only messages bring).
+:mod:`results` (the reasons of rejections) and :mod:`measurements` (measurements that only messages have).
 
-Parsers know neither broker nor clock, and no topic or payload makes them raise. docs/how-to/mqtt-gateway.md has the
-topics and the rules.
+Parsers have no access to the broker or the clock, and never raise for any topic or payload.
+docs/reference/mqtt-payloads.md has the topics and the rules.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["BOUNDS", "MEASUREMENTS", "Bounds", "Rejection", "read_encoded", "rea
 
 BOUNDS = Bounds()
 
-#: Characters of a topic that a rejection keeps.
+#: Maximum number of characters of a topic in a rejection.
 _MAX_TOPIC = 256
 
 _Reader = Callable[[Message, str], None]
@@ -45,12 +45,12 @@ def read_message(
     Args:
         topic: the topic of the message.
         payload: its payload.
-        received_ns: nanoseconds since 1970 when it arrived: the time of metrics without one.
+        received_ns: time of arrival in nanoseconds since 1970: the default time of metrics.
         bounds: limits of a message.
         is_machine: whether a device may write the measurements of machines.
 
     Returns:
-        The metrics, and a rejection for each part that is not one.
+        The metrics, and a rejection for each invalid part.
 
     >>> read_message("sensetig/hall/telemetry/environment", b'{"temperature_raw_celsius": 21}', 5)
     [Metric(Series('environment', {'device': 'hall'}), {'temperature_raw_celsius': 21.0}, 5)]
@@ -96,7 +96,7 @@ def _text(payload: bytes, bounds: Bounds) -> str:
         text = payload.decode("utf-8")
     except UnicodeDecodeError as error:
         raise PayloadError("not_utf8", f"the payload is not UTF-8: byte {error.start + 1} of {len(payload)}") from None
-    # Some libraries for microcontrollers also send the zero byte that terminates a string in C.
+    # Some libraries for microcontrollers also send the terminating zero byte of a C string.
     text = text.removeprefix("\ufeff").strip("\0 \t\r\n\v\f")
     if not text:
         raise PayloadError("empty", "the payload is empty")

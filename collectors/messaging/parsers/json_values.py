@@ -1,4 +1,4 @@
-"""JSON payloads: faults have distinct reasons, and no text raises anything but PayloadError."""
+"""JSON payloads: errors have distinct reasons, and no text raises anything but PayloadError."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from collectors.messaging.parsers.results import PayloadError
 #: Longer integers exceed 64 bits in any case; Python converts no more than 4300 digits.
 _MAX_DIGITS = 20
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
-#: A string, to pass over it, or a spelling of C, Arduino, Python or JavaScript that JSON does not have: a word in the
-#: place of a number, ``+1``, ``.5``, ``1.``, ``007``, ``True``, and a comma after the last value. Linear: nothing is
-#: read twice.
+#: A string, to skip it, or a notation of C, Arduino, Python or JavaScript that JSON lacks: a word in place of a number,
+#: ``+1``, ``.5``, ``1.``, ``007``, ``True``, and a comma after the last value. Linear: no text is scanned twice.
 _FOREIGN = re.compile(
     r'"(?:[^"\\]++|\\.?)*+"?'
     r"|(?<![\w.+-])[-+]?(?P<word>nan(?:\([^()\"]{0,32}+\))?|inf(?:inity)?|ovf|1\.#(?:INF|IND|[QS]?NAN))(?![\w.(])"
@@ -31,12 +30,12 @@ _TRUNCATED_NUMBER = re.compile(r"(?:-|\.|[eE][-+]?)\Z")
 if TYPE_CHECKING:
     from collectors.messaging.parsers.message import Message
 
-#: A value in an object. A list cannot be a field, and is rejected where it would become one.
+#: A value in an object. A list cannot be a field, and is rejected if it would become one.
 Value = float | bool | str | list[object] | None
 
 
 class Object(dict[str, object]):
-    """A JSON object, without the keys that it has twice with different values; these are in :attr:`repeated`."""
+    """A JSON object without duplicated keys that have different values; these are in :attr:`repeated`."""
 
     repeated: Mapping[str, list[object]] = MappingProxyType({})
 
@@ -44,8 +43,8 @@ class Object(dict[str, object]):
 def read_json(text: str) -> object:
     """Parse JSON into Object, list, str, bool, None, int or float.
 
-    Accepts NaN and Infinity, the words that C, Arduino and MicroPython print for such numbers, and some spellings that
-    other languages have.
+    Accepts NaN and Infinity, the words that C, Arduino and MicroPython print for such numbers, and some notations of
+    other languages.
 
     Raises:
         PayloadError: the text is not JSON, is truncated, or is nested too deeply.
@@ -54,7 +53,7 @@ def read_json(text: str) -> object:
 
 
 def read_documents(text: str) -> object:
-    """Parse JSON as :func:`read_json` does; several documents after one another, such as a line each, are a list."""
+    """Parse JSON like :func:`read_json`; several consecutive documents, such as one per line, become a list."""
     return _read(text, _documents)
 
 
@@ -95,7 +94,7 @@ def _documents(text: str) -> object:
 
 
 def _as_json(found: re.Match[str]) -> str:
-    """A foreign spelling in JSON, or as Python's JSON spells a number that is none; a string as it is."""
+    """Convert a foreign notation to JSON, or to Python's JSON for a non-finite number; a string is unchanged."""
     text = found[0]
     if text.startswith('"'):
         return text
@@ -112,7 +111,7 @@ def _as_json(found: re.Match[str]) -> str:
 
 
 def _number(text: str) -> str:
-    """A number with one digit at least on both sides of its point, and no zeros or plus before it."""
+    """A number with at least one digit on both sides of its point, and without leading zeros and plus sign."""
     sign = "-" if text.startswith("-") else ""
     mantissa, exponent, power = text.lstrip("+-").lower().partition("e")
     whole, point, fraction = mantissa.partition(".")
@@ -155,9 +154,9 @@ def _is_truncated(text: str, error: json.JSONDecodeError) -> bool:
 
 
 def flatten(message: Message, found: Object, depth: int | None = None, prefix: str = "") -> Iterator[tuple[str, Value]]:
-    """Each value with its name; values of nested objects have names joined with ``_``. Numbers become floats.
+    """Each value with its name; names of nested objects are joined with ``_``. Numbers become floats.
 
-    A value beyond the bound of nesting, with too long a name or with a duplicated key is rejected alone.
+    A value that is nested too deeply, or has too long a name or a duplicated key, is rejected individually.
     """
     depth = message.bounds.depth if depth is None else depth
     for key in found.repeated:

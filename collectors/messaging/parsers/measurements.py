@@ -1,4 +1,4 @@
-"""Measurements that only messages bring. Collectors declare the others."""
+"""Measurements that come only from messages. Collectors declare the others."""
 
 from __future__ import annotations
 

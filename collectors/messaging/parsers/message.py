@@ -37,8 +37,8 @@ class Message:
 
     Args:
         topic: the topic of the message.
-        device: its device, which every metric has as the tag ``device``.
-        received_ns: when it arrived: the time of metrics without one.
+        device: its device, which every metric has in the tag ``device``.
+        received_ns: time of arrival: the default time of metrics.
         bounds: limits of a message.
         machine: whether the device may write the measurements of machines.
     """
@@ -57,7 +57,7 @@ class Message:
 
     @property
     def outcomes(self) -> list[Metric | Rejection]:
-        """The metrics and the rejections, in the order of the message; rejections beyond the bound at the end."""
+        """The metrics and the rejections, in the order of the message; surplus rejections at the end."""
         added = [Rejection(self.topic, self.device, key, text, count) for key, (text, count) in self._more.items()]
         return self._outcomes + added
 
@@ -71,7 +71,7 @@ class Message:
             self._more[reason] = first, count + 1
 
     def check_measurement(self, name: str) -> None:
-        """Raises PayloadError for a name that is not valid or reserved."""
+        """Raise PayloadError for a name that is invalid or reserved."""
         if not _MEASUREMENT.fullmatch(name):
             raise PayloadError(
                 "bad_name",
@@ -93,7 +93,7 @@ class Message:
         tags: Mapping[str, str] | None = None,
         time_ns: int | None = None,
     ) -> None:
-        """Add a metric with its valid fields, and a rejection for each other field. A value of None is missing data.
+        """Add a metric with its valid fields, and a rejection for each other field. None means missing data.
 
         Raises:
             PayloadError: the metric has no valid field.
@@ -109,7 +109,7 @@ class Message:
         kinds = names.kinds(measurement)
         kept: dict[str, FieldValue] = {}
         for key, value in given:
-            # The common case: a number whose name is one already.
+            # The common case: a number whose name needs no change.
             if type(value) is float and value - value == 0.0 and key not in kept and kinds.get(key) is float:
                 kept[key] = value
             elif value is not None:
@@ -124,7 +124,7 @@ class Message:
                     else:
                         self.reject(error.reason, error.text)
         for key, refusal in lists:
-            # Next to good values: makers send such lists always.
+            # Only next to valid values: some devices always send such lists.
             if kept and not kinds and refusal.reason == "wrong_type":
                 self.reject("list_value", f"{measurement} {key[:80]} is a list, which cannot be a field")
             else:
@@ -147,7 +147,7 @@ class Message:
         self._outcomes.append(Metric(series, kept, self.received_ns if time_ns is None else time_ns))
 
     def _checked(self, measurement: str, key: str, value: object, kinds: Mapping[str, type]) -> tuple[str, FieldValue]:
-        """The name and the value of a field as InfluxDB can store them. Raises PayloadError."""
+        """Convert the name and the value of a field to what InfluxDB can store. Raises PayloadError."""
         if len(key) > self.bounds.name:
             raise PayloadError("bad_name", f"the field name {key[:40]!r} has more than {self.bounds.name} characters")
         name = clean_name(key)
@@ -173,12 +173,12 @@ class Message:
 
 @lru_cache(maxsize=1024)
 def _series(measurement: str, tags: tuple[tuple[str, str], ...]) -> Series:
-    """A series; cached, since a device sends the same ones repeatedly."""
+    """A series; cached, because a device sends the same ones repeatedly."""
     return Series(measurement, dict(tags))
 
 
 def _checked(key: str, value: object) -> bool | float | str:
-    """The value of a field as InfluxDB can store it; every number is a float. Raises PayloadError."""
+    """Convert a value to what InfluxDB can store; every number becomes a float. Raises PayloadError."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str):

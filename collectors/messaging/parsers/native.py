@@ -1,4 +1,4 @@
-"""SenseTIG's own scheme: ``sensetig/<device>/telemetry[/<measurement>]`` and ``sensetig/<device>/status``."""
+"""SenseTIG's own format: ``sensetig/<device>/telemetry[/<measurement>]`` and ``sensetig/<device>/status``."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from collectors.messaging.parsers.vocabulary import vocabulary
 #: Tags of a metric; each one multiplies the number of series.
 _MAX_TAGS = 32
 
-#: A string, to pass over it, or a word of C for a number that is none, as the value of a field.
+#: A string, to skip it, or a C notation of a non-finite number as the value of a field.
 _NO_VALUE = re.compile(
     r'"(?:[^"\\]++|\\.?)*+"?|(?<==)[-+]?(?P<word>nan|inf(?:inity)?)(?=[, \t]|\Z)', re.ASCII | re.IGNORECASE | re.DOTALL
 )
 
-#: Replaces such a value until the line is read; no payload has this character.
+#: Placeholder for such a value until the line is parsed; no payload contains this character.
 _NONE = "\0none"
 
-#: Characters of the value of a tag.
+#: Maximum number of characters of a tag value.
 _MAX_TAG_VALUE = 256
 
-#: Keys that identify a metric: with two values of one of them it cannot be placed.
+#: Keys that identify a metric: two values for one of them make it ambiguous.
 _IDENTITY = frozenset(("measurement", "time", "tags", "fields", "device", "host", "site", "sensor"))
 
 
@@ -73,7 +73,7 @@ def _read_element(message: Message, element: object, measurement: str | None) ->
     body.repeated = element.repeated
     name = body.pop("measurement", None)
     time = body.pop("time", None)
-    # Tags are in `tags`; the common ones may also be among the fields.
+    # Tags are in `tags`; common ones may also be among the fields.
     labels = {key: body.pop(key) for key in ("device", "host", "site") if key in body}
     if isinstance(body.get("sensor"), str):
         labels["sensor"] = body.pop("sensor")
@@ -127,9 +127,9 @@ def _measurement(message: Message, named: object, of_topic: str | None) -> str:
 
 
 def _check_tags(message: Message, measurement: str, tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags without ``device`` and ``host``, which come from the topic.
+    """The tags except ``device`` and ``host``, which come from the topic.
 
-    Raises PayloadError for data of another device, and for a tag that is no tag in the bundle.
+    Raises PayloadError for data of another device, and for a tag that does not exist in the bundle.
     """
     kept = dict(tags)
     for key in ("device", "host"):
@@ -171,7 +171,7 @@ def _read_lines(message: Message, text: str, measurement: str | None) -> None:
 
 
 def _decoded(message: Message, number: int, line: str) -> Metric:
-    """The metric of a line, without values that are none, which are rejected. Raises ParseError."""
+    """Parse a line; non-finite values are rejected individually. Raises ParseError."""
     try:
         return decode(line)
     except ParseError:
@@ -200,7 +200,7 @@ def _read_line(message: Message, metric: Metric, measurement: str | None) -> Non
 
 
 def _in_range(time_ns: int) -> int:
-    """A time of line protocol, in nanoseconds. Raises PayloadError if InfluxDB cannot store it."""
+    """A time in line protocol, in nanoseconds. Raises PayloadError if InfluxDB cannot store it."""
     if not MIN_TIME_NS <= time_ns <= MAX_TIME_NS:
         raise PayloadError("unreadable_time", f"the time {time_ns} is outside the years 1677 to 2262")
     return time_ns
@@ -218,7 +218,7 @@ def read_status(message: Message, text: str) -> None:
         message.reject("duplicate_key", f"the key {key[:80]!r} has several values in the status")
     if {"status", "state"} & document.repeated.keys():
         return
-    # zigbee2mqtt has `state` where this scheme has `status`.
+    # zigbee2mqtt uses `state` for `status`.
     status = document.get("status", document.get("state"))
     if not isinstance(status, str):
         raise PayloadError("bad_status", 'a status in JSON has the key `status`, "online" or "offline"')
@@ -236,7 +236,7 @@ def read_status(message: Message, text: str) -> None:
 def add_status(
     message: Message, status: str, details: Mapping[str, str] | None = None, time_ns: int | None = None
 ) -> None:
-    """Add a device's status, in upper or lower case. Raises PayloadError unless it is online or offline."""
+    """Add a device's status, in any case. Raises PayloadError unless it is online or offline."""
     known = status.strip().lower()
     if known not in ("online", "offline"):
         raise PayloadError("bad_status", f"the status is {status[:80]!r}; it must be online or offline")

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class Rejection(NamedTuple):
-    """A message, or a part of one, that is not a metric.
+    """A message, or a part of one, that could not be converted to a metric.
 
     Args:
         topic: the topic of the message.
         device: the device in the topic; empty if unknown.
         reason: a key of :data:`REASONS`.
         text: the fault in one sentence.
-        parts: the number of parts that it reports.
+        parts: the number of parts that it covers.
     """
 
     topic: str
@@ -27,12 +27,12 @@ class Bounds(NamedTuple):
     """Limits of a message.
 
     Args:
-        payload_bytes: bytes of a payload.
-        metrics: metrics of a batch.
-        fields: fields of a metric.
-        depth: objects within objects.
-        rejections: rejections of one message that are listed; further ones are added up by their reason.
-        name: characters of the name of a field.
+        payload_bytes: maximum size of a payload.
+        metrics: maximum number of metrics in a batch.
+        fields: maximum number of fields of a metric.
+        depth: maximum nesting of objects.
+        rejections: maximum number of listed rejections per message; further ones are summed by reason.
+        name: maximum number of characters of a field name.
     """
 
     payload_bytes: int = 256 * 1024

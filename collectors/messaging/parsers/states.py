@@ -1,4 +1,4 @@
-"""Parts that the parsers of home automation systems share: plain states, and the fields of ``environment``."""
+"""Helpers for the parsers of home automation systems: plain states, and the fields of ``environment``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collectors.messaging.parsers.json_values import Object, Value, flatten, rea
 from collectors.messaging.parsers.message import Message
 from collectors.messaging.parsers.results import PayloadError
 
-#: Quantities that zigbee2mqtt and ESPHome name alike, and publish in the same units: degrees Celsius, percent, hPa.
+#: Quantities with the same names and units in zigbee2mqtt and ESPHome: degrees Celsius, percent, hPa.
 ENVIRONMENT_FIELDS = {
     "temperature": "temperature_raw_celsius",
     "humidity": "humidity_raw_percent",
@@ -33,12 +33,12 @@ def _check_finite(text: str) -> None:
 
 
 def add_state(message: Message, measurement: str, text: str, tags: dict[str, str]) -> None:
-    """Add a state: a number becomes the field `value`, on and off become `on`, and any other text `text`.
+    """Add a state: a number becomes the field `value`, on and off become `on`, and other text becomes `text`.
 
     The values of a JSON object, such as the state of a light, become fields.
 
     Raises:
-        PayloadError: it is a number that cannot be stored, or a text that is too long.
+        PayloadError: a number cannot be stored, or a text is too long.
     """
     fields = _fields(message, text) if text.startswith("{") else None
     if fields is not None:

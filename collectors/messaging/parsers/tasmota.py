@@ -1,6 +1,6 @@
 """Tasmota: ``tele/<device>/SENSOR``, ``STATE``, ``LWT`` and ``INFO1``.
 
-A Zigbee bridge has ``tele/<device>/<address>/SENSOR``, too.
+A Zigbee bridge also publishes ``tele/<device>/<address>/SENSOR``.
 
 Format: https://tasmota.github.io/docs/MQTT/ and the JSON of the firmware's drivers for sensors and meters.
 """
@@ -42,11 +42,11 @@ _STATE = {
     "Wifi_LinkCount": "wifi_connections",
 }
 _TEMPERATURES = {"Temperature": "temperature_raw_celsius", "DewPoint": "dew_point_celsius"}
-#: Sensors within the device's chip, which do not measure the air.
+#: Sensors inside the device's chip, which do not measure air.
 _CHIPS = frozenset(("ESP32",))
 _HPA = {"hPa": 1.0, "mmHg": 1.33322387415, "inHg": 33.86388640341}
 _POWER = re.compile(r"POWER\d*\Z")
-#: Words in the name of a temperature, without digits at their ends.
+#: Words in names of temperatures, without trailing digits.
 _TEMPERATURE_WORDS = frozenset(("temperature", "temp", "tmp", "objtmp", "ambtmp", "dewpoint", "feelslike"))
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 
@@ -106,7 +106,7 @@ def read_state(message: Message, text: str) -> None:
 
 
 def read_information(message: Message, text: str) -> None:
-    """Read the firmware version of ``INFO1``, which a device sends when it starts. Raises PayloadError."""
+    """Read the firmware version in ``INFO1``, which a device sends when it starts. Raises PayloadError."""
     information = _object(text)
     inner = information.get("Info1", information)
     version = inner.get("Version") if isinstance(inner, Object) else None
@@ -126,7 +126,7 @@ def _time(document: Object) -> int | None:
     """The device's time, or None for the time of arrival.
 
     By default Tasmota sends its local time without a zone, which cannot be converted. The command ``Time 2`` adds the
-    key Epoch, ``Time 3`` makes the time a number.
+    key Epoch, and ``Time 3`` sends the time as a number.
     """
     for key in ("Epoch", "Time"):
         value = document.get(key)
@@ -140,7 +140,7 @@ def _time(document: Object) -> int | None:
 
 
 def _name(key: str) -> str:
-    """The field for a name of Tasmota: ``eCO2`` is ``e_co2``, ``CarbonDioxide`` is ``carbon_dioxide``."""
+    """The field for a Tasmota name: ``eCO2`` becomes ``e_co2``, ``CarbonDioxide`` becomes ``carbon_dioxide``."""
     return _WORDS.sub("_", key[:_MAX_NAME]).strip("_").lower()
 
 
@@ -149,14 +149,14 @@ def _switch(value: Value) -> Value:
 
 
 class _Units:
-    """Conversion from the units that a device declares; Celsius and hPa by default."""
+    """Conversion from the units that a device declares; the defaults are Celsius and hPa."""
 
     def __init__(self, document: Object) -> None:
         self._temperature = document.get("TempUnit", "C")
         self._pressure = document.get("PressureUnit", "hPa")
 
     def any(self, name: str, value: Value) -> Value:
-        """A value that is in Celsius from here on where its name is that of a temperature."""
+        """Convert a value to Celsius if its name is that of a temperature."""
         if self._temperature == "C" or type(value) is not float:
             return value
         words = (word.rstrip("0123456789") for word in _name(name).replace("dew_point", "dewpoint").split("_"))
@@ -164,7 +164,7 @@ class _Units:
 
     @property
     def unit(self) -> list[tuple[str, Value]]:
-        """The unit of temperatures where it is not Celsius: another value may be one, under a name not known here."""
+        """The unit of temperatures if it is not Celsius, because unknown values may be temperatures, too."""
         return [] if self._temperature == "C" else [("temp_unit", str(self._temperature)[:20])]
 
     def celsius(self, value: float) -> float:
@@ -184,7 +184,7 @@ class _Units:
 
 
 def _read_repeated(message: Message, key: str, several: list[object], units: _Units, time_ns: int | None) -> None:
-    """Add the sensors that have one key, each with another identity, such as thermometers without aliases."""
+    """Add sensors that share one key but have different identities, such as thermometers without aliases."""
     sensors = [each for each in several if isinstance(each, Object) and isinstance(each.get("Id"), str)]
     if len({str(each["Id"]).lower() for each in sensors}) < len(several):
         message.reject("duplicate_key", f"the key {key[:80]!r} has several values in one object")
@@ -206,7 +206,7 @@ def _read_one(
         sensor = key.lower()
         if isinstance(identity, str) and identity:
             # DS18B20-1 and -2 may swap when a third is wired; the serial number of a chip does not change. Only the
-            # drivers of these thermometers leave out the name.
+            # drivers of these thermometers omit the name.
             sensor = f"{sensor.partition('-')[0] or 'ds18b20'}-{identity.lower()}"
     tags = {"sensor": sensor[:64] or "unnamed"}
     environment: list[tuple[str, Value]] = []
@@ -234,9 +234,9 @@ def _read_one(
 
 
 def _read_energy(message: Message, found: Object, time_ns: int | None) -> None:
-    """Add the meter. With several channels, a value is a list and each channel becomes a metric with a tag.
+    """Add the meter. With several channels, a value is a list, and each channel becomes a metric with a tag.
 
-    A list by tariff is not one by channel: each tariff becomes a field.
+    A list of tariffs is not a list of channels: each tariff becomes a field.
     """
     whole: list[tuple[str, Value]] = []
     channels: dict[int, list[tuple[str, Value]]] = {}

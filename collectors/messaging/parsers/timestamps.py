@@ -11,7 +11,7 @@ from collectors.messaging.parsers.results import PayloadError
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d{1,9}+)\d{0,32}+)?+ ?([Zz]|[+-]\d\d:?\d\d)?\Z", re.ASCII
 )
-#: A local date, time or both in the order of some country, or the time since a program began (rtl_433: ``@0.123456s``).
+#: A local date, time or both in any country's order, or the time since a program's start (rtl_433: ``@0.123456s``).
 _LOCAL = re.compile(
     r"(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4}[ T,]{1,2})?\d{1,2}[:.]\d\d(?:[:.]\d\d(?:[.,]\d{1,9})?)?(?: ?[AaPp]\.?[Mm]\.?)?"
     r"|@\d{1,12}(?:\.\d{1,12})?s",
@@ -20,18 +20,18 @@ _LOCAL = re.compile(
 _NUMBER = re.compile(r"(-?\d{1,20}+)(\.\d{0,20}+)?\Z", re.ASCII)
 _EPOCH, _SECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(seconds=1)
 
-#: Characters of the longest text that can be a time.
+#: Maximum number of characters of a time.
 _MAX_TEXT = 80
 
-#: The unit of a number by its size; larger numbers are nanoseconds. Seconds reach the year 5138, finer units go back
-#: to 1973.
+#: The unit of a number by its size; larger numbers are nanoseconds. Seconds reach to the year 5138, and smaller units
+#: go back to 1973.
 _SECONDS_BELOW, _MILLISECONDS_BELOW, _MICROSECONDS_BELOW = 1e11, 1e14, 1e17
 
 
 def read_time(value: object) -> int | None:
-    """Nanoseconds since 1970 of a date and time with its zone, or of a number whose size determines its unit.
+    """Nanoseconds since 1970 of a date and time with a zone, or of a number whose size determines its unit.
 
-    The number may be in quotes. A fractional number is rounded to microseconds, the precision of a double today.
+    The number may be quoted. A fractional number is rounded to microseconds, a double's precision for present times.
 
     >>> read_time("1970-01-01T01:00:00.5+01:00")
     500000000
@@ -39,10 +39,10 @@ def read_time(value: object) -> int | None:
     True
 
     Returns:
-        None for a local time without its zone, or one without a date, which cannot be converted.
+        None for a local time without a zone, or a time without a date, which cannot be converted.
 
     Raises:
-        PayloadError: the value is neither, or is outside the range of InfluxDB.
+        PayloadError: the value is neither, or outside the range of InfluxDB.
     """
     nanoseconds: int | None = None
     if isinstance(value, str):

@@ -1,9 +1,9 @@
-"""Names that have a meaning in the bundle: measurements that a device may write, and the names of its fields.
+"""Names with a meaning in the bundle: measurements that a device may write, and the names of their fields.
 
-InfluxDB gives a field one type and refuses every point that has another, so the kind of a value is part of its
-field's name: a number keeps the name, a text is ``<name>_text`` and a truth value ``<name>_bool``. Names that end so
-already are covered, too: no two kinds share a name, in any order of arrival. A field that is
-declared keeps its name for the declared kind alone.
+InfluxDB gives a field one type and rejects every point with another type, so the kind of a value is part of its field's
+name: a number keeps the name, a text becomes ``<name>_text`` and a boolean ``<name>_bool``. Names that already end so
+are handled as well: no two kinds share a name, whatever the order of arrival. A declared field keeps its name only for
+the declared kind.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collectors.core.measurements import SHARED
 from collectors.core.schema import COLLECTOR, PIPELINE_TAGS, Measurement
 from collectors.messaging.parsers.measurements import DEVICE_STATUS, ENERGY
 
-#: Measurements of the bundle that a device may write. All others that a collector declares are those of machines.
+#: Measurements of the bundle that a device may write. All other declared ones belong to machines.
 DEVICE_MEASUREMENTS = frozenset((*SHARED, ENERGY.name, "imu", "colour", "joystick", "random_data"))
 
-#: Measurements that only the hub writes; from a device they could be forged, whatever the settings say.
+#: Measurements that only the hub writes; a device could forge them, so the settings cannot permit it.
 HUB_MEASUREMENTS = frozenset(
     (
         DEVICE_STATUS.name,
@@ -33,17 +33,17 @@ HUB_MEASUREMENTS = frozenset(
     )
 )
 
-#: Measurements of Telegraf's own inputs that the dashboards and alerts read, which no collector declares.
+#: Measurements of Telegraf's inputs that the dashboards and alerts read and no collector declares.
 _TELEGRAF = frozenset(("influxdb", "kernel", "systemd_units"))
 
-#: Telegraf's measurements of itself begin so.
+#: Prefix of Telegraf's internal measurements.
 _TELEGRAF_PREFIX = "internal_"
 
 _SUFFIXES: Mapping[type, str] = {float: "_number", bool: "_bool", str: "_text"}
 
 _STATES: Mapping[str, type] = {"value": float, "on": bool, "text": str}
 
-#: Fields of the makers' measurements that keep their names though they are no numbers.
+#: Fields of manufacturers' measurements that keep their names although they are not numbers.
 _OPEN: Mapping[str, Mapping[str, type]] = {
     "esphome": _STATES,
     "homeassistant": _STATES,
@@ -60,7 +60,7 @@ _OPEN_TAGS = {
 
 
 class Vocabulary:
-    """The names that the bundle's measurements declare.
+    """The names declared by the bundle's measurements.
 
     Args:
         measurements: all of them.
@@ -76,24 +76,24 @@ class Vocabulary:
         self.machines = (frozenset(measurements) | _TELEGRAF) - DEVICE_MEASUREMENTS - HUB_MEASUREMENTS
 
     def kinds(self, measurement: str) -> Mapping[str, type]:
-        """The declared kinds of the fields of a measurement; empty where nothing is declared."""
+        """The declared kinds of a measurement's fields; empty if nothing is declared."""
         return self._kinds.get(measurement, {})
 
     def is_machines(self, measurement: str) -> bool:
-        """Whether a measurement is one of machines, which a device may write only if the settings say so."""
+        """Whether a measurement belongs to machines, so that a device may write it only if the settings permit it."""
         return measurement in self.machines or measurement.startswith(_TELEGRAF_PREFIX)
 
     def tags(self, measurement: str) -> frozenset[str]:
-        """Names of tags that the bundle gives in a measurement; no field of it has one of them."""
+        """Names of the bundle's tags in a measurement; none of its fields has such a name."""
         return self._tags.get(measurement, _TAGS)
 
 
 def field_name(name: str, kind: type, reserved: frozenset[str] = frozenset()) -> str:
-    """The name of a field that is not declared for this kind.
+    """The name for a value whose kind differs from the declared one.
 
     Args:
         kind: float, bool or str.
-        reserved: names that a number may not have: those of tags, and those declared for another kind.
+        reserved: names that a number must not have: those of tags, and those declared for another kind.
 
     >>> field_name("child_lock", float), field_name("child_lock", str)
     ('child_lock', 'child_lock_text')
@@ -107,7 +107,7 @@ def field_name(name: str, kind: type, reserved: frozenset[str] = frozenset()) ->
 
 
 def is_open(measurement: str) -> bool:
-    """Whether values of any kind may have any name in a measurement."""
+    """Whether a measurement accepts values of any kind under any name."""
     return measurement in _OPEN
 
 

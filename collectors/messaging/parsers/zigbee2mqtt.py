@@ -32,7 +32,7 @@ def read_device(message: Message, text: str) -> None:
 
 
 def _time(message: Message, seen: Value) -> int | None:
-    """When the device was last heard; None for the time of arrival. An unreadable time costs no value."""
+    """When the device was last seen; None for the time of arrival. An unreadable time loses no value."""
     if seen is None or seen in ("", "N/A"):
         return None
     try:

@@ -180,6 +180,7 @@ class HttpEngine:
         """Status, body and requested delay."""
         limit = self._policy.timeout_seconds
         end = self._timer() + limit
+        response = None
         try:
             response = self._pool.request(
                 "POST",
@@ -193,7 +194,8 @@ class HttpEngine:
             )
             try:
                 text = b""
-                while chunk := response.read1(_CHUNK):
+                # These have no body; some servers keep the connection open and state no length.
+                while response.status not in _NO_CONTENT and (chunk := response.read1(_CHUNK)):
                     text += chunk
                     if len(text) > MAX_ANSWER_BYTES:
                         raise EngineError(f"{self._place} answers with more than {MAX_ANSWER_BYTES} bytes")
@@ -207,8 +209,11 @@ class HttpEngine:
             raise _RetryableError(f"{self._place} cannot be reached: {_reason(error)}") from None
         except urllib3.exceptions.TimeoutError:
             raise _RetryableError(f"{self._place} has not answered within {limit:g} s") from None
+        except urllib3.exceptions.DecodeError:
+            raise EngineError(f"{self._place} answers with something that cannot be decompressed") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _RetryableError(f"{self._place} cannot be reached: {_reason(error)}") from None
+            found = "cannot be reached" if response is None else "has not completed its answer"
+            raise _RetryableError(f"{self._place} {found}: {_reason(error)}") from None
         return response.status, text, _seconds(response.headers.get("Retry-After"))
 
 

@@ -25,6 +25,8 @@ _STEPS = frozenset(
 
 #: Upper limit of confidences and of edges of a box.
 _NUMBER_LIMIT = 1e9
+#: A confidence is rounded to its range from this far beyond it, as by an endpoint that computes in half precision.
+_ROUNDING = 1e-3
 
 
 class MappingError(ValueError):
@@ -84,10 +86,12 @@ class AnswerMapping:
     def _one(self, each: object, width: int, height: int) -> Detection:
         label = _search(self._label, each)
         if not isinstance(label, str) or not label.strip():
-            raise MappingError(f"http_label leads to {_kind(label)}, not to a text")
+            kind = "an empty text" if isinstance(label, str) else _kind(label)
+            raise MappingError(f"http_label leads to {kind}, not to a text")
         confidence = _number(_search(self._confidence, each), "http_confidence") / self._scale
-        if not 0 <= confidence <= 1:
+        if not -_ROUNDING <= confidence <= 1 + _ROUNDING:
             raise MappingError(f"a confidence is {confidence * self._scale:g}; see the setting http_confidence_unit")
+        confidence = min(1.0, max(0.0, confidence))
         if self._box is None:
             return Detection(label, confidence)
         four = _search(self._box, each)

@@ -12,7 +12,7 @@ from collectors.core.api import Unavailable
 from collectors.core.settings import Values
 from collectors.vision import settings
 from collectors.vision.engines import Detection, EngineError, InvalidImage, Wait, require_setting
-from collectors.vision.engines.onnx_inputs import open_inputs
+from collectors.vision.engines.onnx_inputs import Input, inputs, with_sizes
 from collectors.vision.engines.outputs import READERS, Fit, OutputError, Reader
 from collectors.vision.engines.people import Pixels, decode
 
@@ -27,6 +27,7 @@ class OnnxEngine:
         reader: reads detections from its output.
         size: width and height of its input, in pixels.
         scale, mean: factor for grey levels, after the mean of red, green and blue is subtracted.
+        colours_last: whether its input has the colours as its last dimension, as TensorFlow has.
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class OnnxEngine:
         size: int,
         scale: float,
         mean: tuple[float, float, float],
+        *,
+        colours_last: bool = False,
     ) -> None:
         self.model = model
         self._net = net
@@ -46,6 +49,7 @@ class OnnxEngine:
         self._size = size
         self._scale = scale
         self._mean = mean
+        self._colours_last = colours_last
 
     @property
     def available(self) -> bool | None:
@@ -70,7 +74,7 @@ class OnnxEngine:
         canvas = np.full((self._size, self._size, 3), 114, np.uint8)
         canvas[fit.top : fit.top + fit.height, fit.left : fit.left + fit.width] = small
         blob = cv2.dnn.blobFromImage(canvas, self._scale, mean=self._mean, swapRB=True)
-        self._net.setInput(blob)
+        self._net.setInput(np.ascontiguousarray(blob.transpose(0, 2, 3, 1)) if self._colours_last else blob)
         outputs = self._net.forward(self._net.getUnconnectedOutLayersNames())
         return self._reader.read(np.asarray(outputs[0], np.float32), self._labels, fit)
 
@@ -88,11 +92,19 @@ def open_onnx(values: Values) -> OnnxEngine:
     if not os.path.isfile(path):
         raise Unavailable(f"there is no model file {path}")
     try:
-        net = cv2.dnn.readNetFromONNX(path)
+        with open(path, "rb") as file:
+            model = file.read()
+    except OSError as error:
+        raise Unavailable(f"the model file {path} cannot be read: {error.strerror}") from None
+    side = values[settings.ONNX_SIZE]
+    found = inputs(model)
+    colours_last = _colours_last(path, found, side)
+    try:
+        net = _loaded(path, model, found, (1, side, side, 3) if colours_last else (1, 3, side, side))
     except cv2.error as error:
         raise Unavailable(
             f"{path} is not an ONNX model that OpenCV {cv2.__version__} can run: {_reason(error)}"
-            f"{_open_sizes(path, values[settings.ONNX_SIZE])}"
+            f"{_open_sizes(path, found, side)}"
         ) from None
     output = values[settings.ONNX_OUTPUT]
     engine = OnnxEngine(
@@ -100,11 +112,11 @@ def open_onnx(values: Values) -> OnnxEngine:
         net,
         labels,
         READERS[output](values[settings.THRESHOLD], values[settings.ONNX_OVERLAP]),
-        values[settings.ONNX_SIZE],
+        side,
         values[settings.ONNX_SCALE],
         mean,
+        colours_last=colours_last,
     )
-    side = values[settings.ONNX_SIZE]
     try:
         engine.run(np.zeros((side, side, 3), np.uint8))
     except OutputError as error:
@@ -112,20 +124,46 @@ def open_onnx(values: Values) -> OnnxEngine:
     except cv2.error as error:
         raise Unavailable(
             f"{path} does not accept images of {side}x{side}: {_reason(error)}; see the setting onnx_size"
-            f"{_open_sizes(path, side)}"
+            f"{_open_sizes(path, found, side)}"
         ) from None
     return engine
 
 
-def _open_sizes(path: str, side: int) -> str:
-    """What helps with a model whose input has sizes that are names, of which OpenCV cannot run many."""
-    with open(path, "rb") as file:
-        found = open_inputs(file.read())
-    if not found:
+def _loaded(path: str, model: bytes, found: tuple[Input, ...], sizes: tuple[int, ...]) -> cv2.dnn.Net:
+    """The network, with fixed sizes where its only input has open ones: OpenCV cannot run many of those."""
+    if len(found) != 1 or not found[0].open or len(found[0].sizes) != len(sizes):
+        return cv2.dnn.readNetFromONNX(path)  # it may have weights in files next to it
+    return cv2.dnn.readNetFromONNX(np.frombuffer(with_sizes(model, found[0].name, sizes), np.uint8))
+
+
+def _colours_last(path: str, found: tuple[Input, ...], side: int) -> bool:
+    """Whether the input has the colours last. Raises Unavailable for an input that takes no picture of this size."""
+    if len(found) != 1 or len(found[0].sizes) != 4:
+        return False  # the run on an empty picture decides
+    name, sizes = found[0]
+    last = sizes[3] == 3 and sizes[1] != 3
+    batch, height, width, colours = (sizes[0], *sizes[1:]) if last else (sizes[0], *sizes[2:], sizes[1])
+    is_fixed = isinstance(height, int) and isinstance(width, int)
+    if isinstance(colours, int) and colours != 3:
+        problem, cure = f"it has {colours} channels instead of 3", "export the model for pictures in colour"
+    elif isinstance(batch, int) and batch != 1:
+        problem, cure = f"it takes {batch} pictures at once", "export the model with a batch of 1"
+    elif is_fixed and height != width:
+        problem, cure = "it is no square", "export the model with a square input"
+    elif is_fixed and height != side:
+        problem, cure = f"onnx_size is {side}", f"set onnx_size = {height}"
+    else:
+        return last
+    raise Unavailable(f"the input {name} of {path} is {found[0].shape}: {problem}; {cure}")
+
+
+def _open_sizes(path: str, found: tuple[Input, ...], side: int) -> str:
+    """What helps with a model whose input has sizes that are names, and which OpenCV cannot run with fixed ones."""
+    first = next((each for each in found if each.open), None)
+    if first is None:
         return ""
-    first = found[0]
     return (
-        f"; the sizes of its input {first.name} are open ({' x '.join(first.sizes)}): export it with fixed ones "
+        f"; the sizes of its input {first.name} are open ({first.shape}): export it with fixed ones "
         f"(dynamic=False), or fix them with: onnxslim {path} fixed.onnx --input-shapes {first.name}:1,3,{side},{side}"
     )
 

@@ -12,7 +12,7 @@ from sensetig.policy import FORGOTTEN_DAYS
 
 
 def rows() -> Iterable[Row]:
-    yield Row("pipeline", "Latest data", [_ages()], order=12)
+    yield Row("pipeline", "Latest data", [_ages()], order=34, collapsed=True)
 
 
 def _ages() -> Panel:

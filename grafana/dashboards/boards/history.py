@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from grafana_foundation_sdk.builders import timeseries
-from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, MatcherConfig
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 
 from collectors.camera.measurements import CAMERA_EVENT
 from collectors.pi import MEASUREMENTS as PI
@@ -72,24 +72,21 @@ def _glance() -> list[Panel]:
 
 
 def _air() -> list[Panel]:
-    def of(fields: tuple[str, ...], sensor: str = "hts221", unit: str = "celsius") -> tuple[Target, ...]:
+    def of(fields: tuple[str, ...], sensor: str = "hts221", unit: str = "celsius") -> Target:
         """The spread of the best that is known, for each field there may be, and the mean of the raw one."""
         columns = ", ".join(
             best.columns(form, name, fields)
             for name, form in zip(SPREAD, ('min("{}__min")', 'mean("{}")', 'max("{}__max")'), strict=True)
         )
-        query = (
-            f'SELECT {{}} FROM "hourly".."environment" WHERE $scope AND "sensor" = \'{sensor}\' '  # noqa: S608 - no input
-            "GROUP BY time($interval) fill(null)"
-        )
-        return (
-            _SOURCE.written(query.format(columns), table=True, unit=unit),
-            _SOURCE.written(query.format(f'mean("{fields[-1]}") AS "raw"'), alias="$col", unit=unit),
+        return _SOURCE.written(
+            f'SELECT {columns}, mean("{fields[-1]}") AS "raw" FROM "hourly".."environment" '  # noqa: S608 - no input
+            f"WHERE $scope AND \"sensor\" = '{sensor}' GROUP BY time($interval) fill(null)",
+            table=True,
+            unit=unit,
         )
 
     def chosen(panel: timeseries.Panel, fields: tuple[str, ...]) -> timeseries.Panel:
         for change in best.chosen(dict.fromkeys(SPREAD, fields)):
-            change.filter_val = MatcherConfig(id_val="byRefId", options="A")
             panel.with_transformation(change)
         unwanted = "|".join(f"{name} [0-9]" for name in SPREAD)
         return panel.with_transformation(
@@ -102,7 +99,7 @@ def _air() -> list[Panel]:
                 "Temperature",
                 "The best that is known, as in the extremes above: calibrated, else compensated, else raw. The raw "
                 "line is warmer where the processor below warms the sensor.",
-                *of(best.TEMPERATURE),
+                of(best.TEMPERATURE),
                 colour="blue",
                 others={"raw": "orange"},
                 decimals=1,
@@ -117,7 +114,7 @@ def _air() -> list[Panel]:
                 "Humidity",
                 "Relative humidity: calibrated, else compensated, else raw. Above "
                 f"{policy.HUMIDITY_PERCENT[2]} % mould grows.",
-                *of(best.HUMIDITY, unit="percent"),
+                of(best.HUMIDITY, unit="percent"),
                 colour="blue",
                 others={"raw": "orange"},
                 decimals=0,
@@ -142,7 +139,7 @@ def _air() -> list[Panel]:
             band(
                 "Pressure",
                 "Air pressure at the board, not reduced to sea level. A deep band means unsettled weather.",
-                *of(best.PRESSURE, "lps25h", "hpa"),
+                of(best.PRESSURE, "lps25h", "hpa"),
                 colour="purple",
                 others={"raw": "orange"},
                 size=(12, 10),

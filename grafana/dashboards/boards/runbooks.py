@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from textwrap import wrap
 
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, words
@@ -16,8 +17,12 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "how-to" / "runbooks.md"
 #: A section: the rule's key, its title, and the text.
 _SECTION = re.compile(r"^## \S+\n\n\*\*(.+?)\.\*\* (.*?)(?=^## |\Z)", re.M | re.S)
 
-#: Characters per line of a panel half as wide as a desktop screen, and the height of a line in rows of the grid.
-_LINE, _HIGH = 90, 0.58
+#: Characters per line of a panel half as wide as a window of 1280 pixels with the menu open, and the height of a line
+#: in rows of the grid.
+_LINE, _HIGH = 62, 0.58
+
+#: Code is not broken into lines; a longer command comes in parts, which fit on a phone.
+_CODE = 44
 
 
 def rows() -> Iterable[Row]:
@@ -38,7 +43,15 @@ def in_grafana(section: str) -> str:
     """
     named = re.sub(r"\[([^\]]+)\]\(#[\w-]+\)", r"*\1*", section.strip())
     named = re.sub(r"\[([^\]]+)\]\(([\w./-]+\.md)(?:#[\w-]+)?\)", _named, named)
-    return re.sub(r"(?<!\n)\n(?!\n|\d+\. |- ) *", " ", named)
+    joined = re.sub(r"(?<!\n)\n(?!\n|\d+\. |- ) *", " ", named)
+    return re.sub(r"`([^`]+)`", _in_parts, joined)
+
+
+def _in_parts(code: re.Match[str]) -> str:
+    """A command in parts no longer than a line; ``&&`` and a pipe stay with the command after them."""
+    held = re.sub(r"(&&|\|) ", "\\1\0", code[1])
+    parts = wrap(held, _CODE, break_long_words=False, break_on_hyphens=False)
+    return " ".join(f"`{part}`" for part in parts).replace("\0", " ")
 
 
 def _named(link: re.Match[str]) -> str:

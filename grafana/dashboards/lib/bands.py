@@ -17,7 +17,7 @@ def band(
     title: str,
     description: str,
     target: Target,
-    *more: Target,
+    *,
     colour: str,
     others: Mapping[str, str] | None = None,
     names: tuple[str, str, str] = SPREAD,
@@ -33,15 +33,13 @@ def band(
     """A mean as a line, in a band from the minimum to the maximum; see ``Source.spread``.
 
     Args:
-        more: what gives further lines.
-        others: their colours by their names.
+        others: further columns of the target, which are lines, and their colours.
     """
     minimum, mean, maximum = names
     panel = lines(
         title,
         description,
         target,
-        *more,
         colours=others,
         unit=unit,
         decimals=decimals,

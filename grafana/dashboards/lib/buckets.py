@@ -34,7 +34,7 @@ def variables(measurement: str, tag: str) -> list[QueryVariable]:
     """The two hidden variables. Flux alone can give a value that no point holds.
 
     Args:
-        measurement, tag: what the device has hours of, and the tag with the device.
+        measurement, tag: a measurement with hourly data of the device, and the tag with the device's name.
     """
     return [
         QueryVariable(name)

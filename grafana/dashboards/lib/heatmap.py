@@ -22,7 +22,7 @@ from grafana.dashboards.lib.query import Target
 from grafana.dashboards.lib.style import nothing, properties, value_map
 
 #: The period of a row of a heat map: its time format, the width of that, and its heading.
-DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 125, "Day"), ("E dddd", 90, "Day"), ("YYYY-MM", 75, "Month")
+DAYS, WEEKDAYS, MONTHS = ("YYYY-MM-DD ddd", 125, "Day"), ("E dddd", 90, "Day"), ("YYYY-MM", 100, "Month")
 
 #: The width of an hour: a day fits into a window of 1280 pixels with the menu open.
 _HOUR, _ROW = 34, 90

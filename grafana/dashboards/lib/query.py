@@ -203,24 +203,31 @@ class Source:
         columns: Mapping[str, str],
         *,
         where: Mapping[str, str] | None = None,
-        matching: Mapping[str, str] | None = None,
+        matching: Mapping[str, tuple[str, str]] | None = None,
         limit: int,
     ) -> Target:
         """A table of the newest points as they were written: fields and tags, each under the name it is mapped to.
 
         Args:
             where: tags and their values.
-            matching: fields of text, each with the regular expression that it must match, without slashes around it.
+            matching: fields of text, each with two regular expressions that it must match, without slashes around them:
+                one of its beginning, for all points, and one of the whole, for the newest of those, since a whole text
+                of kilobytes takes milliseconds.
         """
         declared = self._declared(measurement)
         known = {field.name for field in declared.fields} | self._tags(measurement)
         _refuse(measurement, "field or tag", set(columns) - known)
         chosen = ", ".join(f"{_quoted(column)} AS {_quoted(title)}" for column, title in columns.items())
         _refuse(measurement, "field", set(matching or ()) - known)
-        scope = self._scope(measurement, where) + "".join(
-            f" AND {_quoted(field)} =~ /{pattern}/" for field, pattern in (matching or {}).items()
-        )
-        return Target(f"SELECT {chosen} {scope} ORDER BY time DESC LIMIT {limit}", table=True)
+        scope = self._scope(measurement, where)
+        newest = f"ORDER BY time DESC LIMIT {limit}"
+        if not matching:
+            return Target(f"SELECT {chosen} {scope} {newest}", table=True)
+        begins = "".join(f" AND {_quoted(field)} =~ /{begin}/" for field, (begin, _) in matching.items())
+        wholes = " AND ".join(f"{_quoted(columns[field])} =~ /{whole}/" for field, (_, whole) in matching.items())
+        titles = ", ".join(map(_quoted, columns.values()))
+        inner = f"SELECT {chosen} {scope}{begins} {newest}"
+        return Target(f"SELECT {titles} FROM ({inner}) WHERE {wholes} {newest}", table=True)  # noqa: S608 - no input
 
     def origin(self, measurement: str, field: str) -> Target:
         """A series for each origin, named ``SIMULATED,REPLAYED`` with each mark ``true`` or empty."""

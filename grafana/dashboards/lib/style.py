@@ -8,10 +8,12 @@ from grafana_foundation_sdk.builders.dashboard import DashboardLink, FieldColor
 from grafana_foundation_sdk.models.dashboard import (
     DashboardLinkType,
     DashboardRangeMapOptions,
+    DashboardRegexMapOptions,
     DashboardSpecialValueMapOptions,
     DynamicConfigValue,
     FieldColorModeId,
     RangeMap,
+    RegexMap,
     SpecialValueMap,
     SpecialValueMatch,
     ValueMap,
@@ -59,6 +61,11 @@ def range_map(ranges: Iterable[tuple[float | None, float | None, str, str]]) -> 
         )
         for at, (low, high, text, colour) in enumerate(ranges)
     ]
+
+
+def pattern_map(pattern: str, text: str, colour: str = "text") -> list[ValueMapping]:
+    """Values that match a regular expression, between slashes, in words."""
+    return [RegexMap(options=DashboardRegexMapOptions(pattern, ValueMappingResult(text, colour)))]
 
 
 def nothing(text: str = "–", colour: str = thresholds.PLAIN) -> ValueMapping:

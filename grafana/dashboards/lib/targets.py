@@ -18,7 +18,7 @@ class Target(cogvariants.Dataquery, cogbuilder.Builder[cogvariants.Dataquery]):
 
     Args:
         query: the InfluxQL text, with Grafana's variables in it.
-        alias: the legend, in which ``$tag_NAME`` and ``$col`` are a tag's value and the column.
+        alias: the legend; ``$tag_NAME`` and ``$col`` are replaced by a tag's value and the column.
         unit: Grafana's id of the values' unit.
         table: one table for all series, its tags as columns, instead of a line for each series.
         several: whether there can be more than one series, so that a legend is needed.

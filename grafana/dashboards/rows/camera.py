@@ -12,7 +12,7 @@ from grafana.dashboards.lib.boards import Mark, Row
 from grafana.dashboards.lib.heatmap import WEEKDAYS, by_hour
 from grafana.dashboards.lib.panels import CLOCK, Panel, lines, listing, number, origin, states
 from grafana.dashboards.lib.query import Source
-from grafana.dashboards.lib.style import fixed, gauge_cell, properties, value_map
+from grafana.dashboards.lib.style import fixed, gauge_cell, pattern_map, properties, value_map
 
 _SOURCE = Source((CAMERA, CAMERA_EVENT))
 
@@ -37,7 +37,24 @@ _DETECTION = {"true": ("on", thresholds.GOOD), "false": ("off", thresholds.LOOK)
 _MOTION: thresholds.Steps = ((None, "#80808066"), (0.5, "orange"), (25, "purple"))
 
 #: The data URI of a JPEG, in the spelling of InfluxQL: a slash is escaped, and no dollar begins a variable of Grafana.
-_JPEG = r"^data:image\/jpeg;base64,\/9j\/[A-Za-z0-9+\/]+=*\z"
+_JPEG_BEGIN = r"^data:image\/jpeg;base64,\/9j\/"
+_JPEG = _JPEG_BEGIN + r"[A-Za-z0-9+\/]+=*\z"
+
+#: Columns with the same value in both points of an event, or whose newer value counts.
+_PER_EVENT = ("Picture", "Clip", "Duration", "Area", "Intensity", "Frames", "Camera")
+
+#: A path of a clip, as the camera names it.
+_CLIP = r"/^\d{4}\/\d\d\/\d\d\/[\w.-]+\.mp4$/"
+
+#: The hub's proxy serves this path (role proxy). A path from a point is one segment of it, whatever is in it.
+_PLAY = [
+    {
+        "title": "Play the clip",
+        "url": "/camera/${host:percentencode}/${__value.raw:percentencode}",
+        # Otherwise Grafana would treat it as one of its pages.
+        "targetBlank": True,
+    }
+]
 
 
 def _of_hours(texts: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
@@ -147,12 +164,14 @@ def _events() -> list[Panel]:
         ),
         listing(
             "Latest events",
-            "The latest motion events, each with the picture with the most motion. Intensity is how far the motion "
-            "exceeds the detection threshold, as a multiple of it.",
+            "The latest motion events, each with the picture with the most motion. Play opens the clip, if the camera "
+            "is on this hub and its HTTP control is on. Intensity is how far the motion exceeds the detection "
+            "threshold, as a multiple of it.",
             _SOURCE.points(
                 "camera_event",
                 {
                     "thumbnail": "Picture",
+                    "clip_path": "Clip",
                     "camera": "Camera",
                     "duration_seconds": "Duration",
                     "area_percent": "Area",
@@ -161,20 +180,23 @@ def _events() -> list[Panel]:
                     "event_id": "Event",
                 },
                 # A browser loads whatever an address names.
-                matching={"thumbnail": _JPEG},
+                matching={"thumbnail": (_JPEG_BEGIN, _JPEG)},
                 # An event is two points, its start and its end, the newer one first.
                 limit=24,
             ),
             grouped_by="Event",
             kept={
                 "Time": "last",
-                **dict.fromkeys(("Picture", "Duration", "Area", "Intensity", "Frames", "Camera"), "firstNotNull"),
+                **dict.fromkeys(
+                    ("Picture", "Clip", "Duration", "Area", "Intensity", "Frames", "Camera"), "firstNotNull"
+                ),
             },
-            order=("Picture", "Time", "Duration", "Area", "Intensity", "Frames", "Camera", "Event"),
+            order=("Picture", "Clip", "Time", "Duration", "Area", "Intensity", "Frames", "Camera", "Event"),
             renamed={"Time": "Began"},
             columns={
                 # Grafana 12.2 and later let the row grow to the picture; others show it as high as a tall row.
                 "Picture": properties(custom__cellOptions={"type": "image", "dynamicHeight": True}, custom__width=190),
+                "Clip": properties(links=_PLAY, mappings=pattern_map(_CLIP, "▶ Play"), noValue="–", custom__width=80),
                 "Began": properties(unit=CLOCK, custom__width=170),
                 "Duration": properties(unit="s", decimals=1, custom__width=110, noValue="still moving"),
                 "Area": gauge_cell(((None, "blue"),), high=50, width=180),

@@ -49,7 +49,6 @@ def _glance() -> list[Panel]:
             _SOURCE.written(
                 'SELECT sum("samples") AS "Lines" FROM "collector" WHERE $scope GROUP BY time(1m) fill(none)',
             ),
-            decimals=0,
             calc="median",
             size=(6, 4),
         )
@@ -69,7 +68,7 @@ def _glance() -> list[Panel]:
             _SOURCE.total("collector", "samples", "Lines", by=("collector",)),
             _SOURCE.total("collector", "errors", "Errors", by=("collector",)),
             columns={
-                "Collector": properties(custom__width=200),
+                "Collector": properties(custom__width=140),
                 "Reported": properties(unit=CLOCK),
                 "State": properties(
                     mappings=[*value_map(_UP), nothing("silent")],
@@ -91,7 +90,7 @@ def _glance() -> list[Panel]:
             renamed={"collector": "Collector", "Age": "Reported"},
             joined_by="collector",
             hidden=("Up",),
-            size=(24, 9),
+            size=(24, 12),
             links={"Device": "/d/sensetig-device"},
         ),
     ]
@@ -132,6 +131,8 @@ def _over_time() -> list[Panel]:
             _SOURCE.mean("collector", "duration_seconds", by=("collector",), function="max"),
             low=0,
             decimals=1,
+            fill=0,
+            size=(8, 9),
         ),
         lines(
             "Lines per report",
@@ -139,7 +140,8 @@ def _over_time() -> list[Panel]:
             _SOURCE.mean("collector", "samples", by=("collector",)),
             low=0,
             decimals=0,
-            size=(6, 8),
+            fill=0,
+            size=(8, 9),
         ),
         lines(
             "Errors",
@@ -149,6 +151,6 @@ def _over_time() -> list[Panel]:
             soft_high=1,
             decimals=0,
             bars=True,
-            size=(6, 8),
+            size=(8, 9),
         ),
     ]

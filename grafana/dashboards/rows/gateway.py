@@ -13,11 +13,11 @@ from grafana.dashboards.lib.style import properties
 
 _SOURCE = Source((*MEASUREMENTS, *OF_MESSAGES))
 
-_OFF = "No message from an MQTT gateway"
+_OFF = "No data of an MQTT gateway in this time range"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("pipeline", "MQTT gateway", _gateway(), order=17)
+    yield Row("pipeline", "MQTT gateway", _gateway(), order=38, collapsed=True)
     yield Row("environment", "Energy", _energy(), order=40, collapsed=True)
 
 
@@ -53,7 +53,7 @@ def _gateway() -> list[Panel]:
             order=("device", "Status", "Time"),
             renamed={"device": "Device", "Time": "Received"},
             columns={"Received": properties(unit=CLOCK)},
-            size=(12, 8),
+            size=(24, 7),
             no_data=_OFF,
         ),
     ]

@@ -9,6 +9,7 @@ from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, number
 from grafana.dashboards.lib.query import Source, switched
+from sensetig.policy import LATE_SECONDS
 
 #: The fields of InfluxDB 2.9's ``/metrics`` that ``telegraf/hub/influxdb.conf`` keeps. All are floats, as Prometheus'
 #: format has them.
@@ -39,11 +40,14 @@ MEASUREMENTS = (
 
 _SOURCE = Source(MEASUREMENTS)
 
-_OFF = "the hub does not load telegraf/hub/influxdb.conf"
+_OFF = "No figures of InfluxDB in this time range"
+
+#: The figures come once a minute, and are written up to ten seconds later: within a minute there may be none.
+_WITHIN = f"{2 * LATE_SECONDS}s"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("pipeline", "InfluxDB", _influxdb(), order=25)
+    yield Row("pipeline", "InfluxDB", [*_newest(), *_charts()], order=36, collapsed=True)
 
 
 def _of_shards(field: str, name: str) -> str:
@@ -61,12 +65,12 @@ def _of_shards(field: str, name: str) -> str:
     )
 
 
-def _influxdb() -> list[Panel]:
-    return [
+def _newest() -> list[Panel]:
+    tiles = [
         number(
             "Memory",
             "Memory that InfluxDB holds. Growth from day to day: too many series, or unbounded queries; the guide to "
-            "InfluxDB has the limits to set.",
+            "InfluxDB has the limits to set. A hub's telegraf/hub/influxdb.conf reads these figures.",
             _SOURCE.mean("influxdb", "go_memstats_sys_bytes", names=("Memory",)),
             steps=thresholds.INFLUXDB_MEMORY,
             size=(8, 3),
@@ -124,6 +128,12 @@ def _influxdb() -> list[Panel]:
             size=(8, 3),
             no_data=_OFF,
         ),
+    ]
+    return [tile.time_from(_WITHIN) for tile in tiles]
+
+
+def _charts() -> list[Panel]:
+    return [
         lines(
             "Bucket size",
             "Compacted files, by bucket id (`influx bucket list` has the names). A bucket grows to its retention and "

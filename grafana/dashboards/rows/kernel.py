@@ -25,7 +25,7 @@ MEASUREMENTS = (
 
 _SOURCE = Source(MEASUREMENTS)
 
-_OFF = "Telegraf's input kernel is off"
+_OFF = "No data of the kernel in this time range"
 
 
 def rows() -> Iterable[Row]:

@@ -11,11 +11,11 @@ from grafana.dashboards.lib.query import Source
 
 _SOURCE = Source(MEASUREMENTS)
 
-_OFF = "The collector mqtt is off: name a broker with SENSETIG_MQTT_URL"
+_OFF = "No data of the collector mqtt in this time range"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("pipeline", "MQTT", _agent(), order=40)
+    yield Row("pipeline", "MQTT", _agent(), order=39, collapsed=True)
 
 
 def _agent() -> list[Panel]:

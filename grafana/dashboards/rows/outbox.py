@@ -11,11 +11,11 @@ from grafana.dashboards.lib.query import Source
 
 _SOURCE = Source(MEASUREMENTS)
 
-_NONE = "no data of an outbox in this time range"
+_NONE = "No data of an outbox in this time range"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("pipeline", "Outbox", _outbox(), order=35)
+    yield Row("pipeline", "Outbox", _outbox(), order=25, collapsed=True)
 
 
 def _outbox() -> list[Panel]:
@@ -72,6 +72,6 @@ def _outbox() -> list[Panel]:
             _SOURCE.rate("receiver", "passed_writes", "held_writes", names=("passed on", "held")),
             low=0,
             size=(12, 8),
-            no_data="not a hub of other machines",
+            no_data="No writes of other devices in this time range",
         ),
     ]

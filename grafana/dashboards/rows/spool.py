@@ -12,11 +12,11 @@ from grafana.dashboards.lib.query import Source
 
 _SOURCE = Source(MEASUREMENTS)
 
-_NONE = "no spool in this time range"
+_NONE = "No data of a spool in this time range"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("pipeline", "Spools", _spools(), order=30)
+    yield Row("pipeline", "Spools", _spools(), order=30, collapsed=True)
 
 
 def _spools() -> list[Panel]:

@@ -47,7 +47,7 @@ MEASUREMENTS = (
 
 _SOURCE = Source(MEASUREMENTS)
 
-_OFF = "Telegraf's input internal is off"
+_OFF = "No data of Telegraf itself in this time range"
 
 
 def rows() -> Iterable[Row]:

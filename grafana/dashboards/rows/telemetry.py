@@ -9,17 +9,18 @@ from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, listing, number
 from grafana.dashboards.lib.query import Source
+from grafana.dashboards.lib.style import nothing, properties
 
 _SOURCE = Source(MEASUREMENTS)
 
-_NONE = "nothing was rejected"
+_NONE = "Nothing was rejected in this time range"
 
-_OFF = "the processor telemetry is off"
+_OFF = "No data of the processor telemetry in this time range"
 
 
 def rows() -> Iterable[Row]:
     yield Row("pipeline", "Rejected telemetry", _telemetry(), order=15)
-    yield Row("pipeline", "Device states", _store(), order=16)
+    yield Row("pipeline", "Device states", _store(), order=40, collapsed=True)
 
 
 def _telemetry() -> list[Panel]:
@@ -29,8 +30,8 @@ def _telemetry() -> list[Panel]:
             "Values, lines and messages that were rejected, in the whole time range. Each is kept with its reason.",
             _SOURCE.total("telemetry_rejected", "count", "Rejected"),
             steps=thresholds.SELDOM,
-            size=(6, 8),
-            no_data=_NONE,
+            size=(6, 6),
+            no_data="none",
         ),
         lines(
             "Rejections by reason",
@@ -40,7 +41,7 @@ def _telemetry() -> list[Panel]:
             low=0,
             decimals=0,
             bars=True,
-            size=(7, 8),
+            size=(18, 6),
             no_data=_NONE,
         ),
         listing(
@@ -50,9 +51,13 @@ def _telemetry() -> list[Panel]:
             hidden=("Time",),
             order=("device", "measurement", "field", "reason", "Rejected"),
             renamed={"device": "Device", "measurement": "Measurement", "field": "Field", "reason": "Reason"},
+            columns={
+                "Device": properties(mappings=[nothing()]),
+                "Rejected": properties(custom__width=110),
+            },
             sort="Rejected",
             descending=True,
-            size=(11, 8),
+            size=(24, 6),
             no_data=_NONE,
         ),
     ]
@@ -71,9 +76,14 @@ def _store() -> list[Panel]:
             hidden=("Time",),
             order=("device", "Status", "Messages", "Repeated"),
             renamed={"device": "Device"},
+            columns={
+                "Status": properties(custom__width=90),
+                "Messages": properties(custom__width=110),
+                "Repeated": properties(custom__width=100),
+            },
             sort="Device",
             size=(12, 8),
-            no_data="no device in this time range",
+            no_data="No device in this time range",
         ),
         lines(
             "State writes",

@@ -14,7 +14,7 @@ _SOURCE = Source((CAMERA_DETECTION, VISION))
 
 _NOTHING_FOUND = "No detection in this time range, or the collector vision is off"
 
-_OFF = "The collector vision is off: name a broker with SENSETIG_VISION_URL"
+_OFF = "No data of the collector vision in this time range"
 
 
 def rows() -> Iterable[Row]:

@@ -1,1 +1,1 @@
-"""Engines on this machine, on loopback, in a state folder: what the demo and the integration tests start."""
+"""Engines on this machine, on loopback, in a state folder, for the demo and the integration tests."""

@@ -1,4 +1,4 @@
-"""Grafana on loopback, provisioned from the bundle, with no call to outside."""
+"""Grafana on loopback, provisioned from the bundle, without connections to the internet."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sensetig.demo.testbed import processes
 from sensetig.demo.testbed.influxdb import answers
 from sensetig.demo.testbed.ports import LOOPBACK
 
-#: The user that a password makes.
+#: The user that is created with a password.
 ADMINISTRATOR = "admin"
 
-#: Grafana's settings as its variables name them. A viewer needs no login here: nothing listens beyond loopback,
-#: and the account can read but change nothing.
+#: Grafana's settings as environment variables. A viewer needs no login here: Grafana listens only on loopback,
+#: and the anonymous account can only read.
 _SETTINGS = {
     "GF_SERVER_HTTP_ADDR": LOOPBACK,
     "GF_AUTH_ANONYMOUS_ENABLED": "true",
@@ -29,12 +29,12 @@ _SETTINGS = {
     "GF_PLUGINS_PLUGIN_ADMIN_ENABLED": "false",
     "GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED": "true",
     "GF_SNAPSHOTS_EXTERNAL_ENABLED": "false",
-    # Where a Grafana's own settings switch alerting off, it refuses to start with the rules.
+    # If Grafana's own settings disable alerting, it does not start with provisioned rules.
     "GF_UNIFIED_ALERTING_ENABLED": "true",
-    # A new Grafana sends by its own policy until it reads the provisioned one: before the first alert, not a minute on.
+    # A new Grafana uses its default policy until it reads the provisioned one; so poll before the first alert.
     "GF_UNIFIED_ALERTING_ALERTMANAGER_CONFIG_POLL_INTERVAL": "10s",
     "GF_LOG_LEVEL": "warn",
-    # Without it a reader and a writer of Grafana's own database meet at every start, and the log says so.
+    # Without it, concurrent access to Grafana's database at start-up fails and is logged.
     "GF_DATABASE_WAL": "true",
 }
 
@@ -49,17 +49,20 @@ def start(
     spawned: processes.Spawned = processes.ignore,
     password: str | None = None,
 ) -> tuple[processes.Identity, str]:
-    """Start Grafana with its data in *folder*; answers when it does: the process and its URL. Raises EngineFailed.
+    """Start Grafana with its data in *folder*, wait until it is ready, and return the process and its URL.
 
     Args:
         home: Grafana's own folder, with ``bin``, ``conf`` and ``public``.
         bundle: the folder that holds ``grafana/``.
-        folder: takes Grafana's database.
+        folder: holds Grafana's database.
         port: of the loopback address.
-        environment: what the provisioning reads: InfluxDB's URL, organisation and the read token.
-        log: takes its output.
-        spawned: called with the process before it answers.
-        password: of the user ``admin``, who is made where there is no user yet; without one there is none.
+        environment: variables for the provisioning: InfluxDB's URL, organisation and read token.
+        log: receives its output.
+        spawned: called with the process before Grafana is ready.
+        password: for the user ``admin``, who is created if there is no user yet; without it, no user is created.
+
+        Raises:
+            EngineFailed: Grafana ended early, or is not ready in time.
     """
     (folder / "plugins").mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
@@ -89,7 +92,7 @@ def start(
 
 
 def _administrator(password: str | None) -> dict[str, str]:
-    """Grafana never gets the administrator with the password that everybody knows."""
+    """Variables that prevent an administrator with the default password."""
     if password is None:
         return {"GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION": "true"}
     return {"GF_SECURITY_ADMIN_USER": ADMINISTRATOR, "GF_SECURITY_ADMIN_PASSWORD": password}

@@ -11,7 +11,7 @@ from sensetig.demo.testbed.ports import LOOPBACK
 
 
 def answers(url: str) -> bool:
-    """Whether a server at this URL answers with 200."""
+    """Whether a server at this URL returns status 200."""
     try:
         return urllib3.request("GET", url, retries=False, timeout=10.0).status == 200
     except urllib3.exceptions.HTTPError:
@@ -27,15 +27,15 @@ def start(
     *,
     metrics: bool = False,
 ) -> tuple[processes.Identity, str]:
-    """Start influxd with its files in *folder*; answers when it does: the process and its URL. Raises EngineFailed.
+    """Start influxd with its files in *folder*, wait until it is ready, and return the process and its URL.
 
     Args:
         influxd: the program.
-        folder: takes its files.
+        folder: holds its files.
         port: of the loopback address.
-        log: takes its output.
-        spawned: called with the process before it answers.
-        metrics: whether it shows its metrics, which need no token.
+        log: receives its output.
+        spawned: called with the process before it is ready.
+        metrics: whether to serve its metrics, which need no token.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     command: list[str | Path] = [
@@ -45,7 +45,7 @@ def start(
         f"--engine-path={folder / 'engine'}",
         f"--http-bind-address={LOOPBACK}:{port}",
         "--reporting-disabled",
-        # Flux neither fetches URLs of this network nor opens files and SQLite databases, by whichever token it is sent.
+        # Flux must neither fetch URLs of this network nor open files and SQLite databases, whatever the token.
         "--hardening-enabled",
         # The demo's Telegraf does not read them, and they need no token.
         *([] if metrics else ["--metrics-disabled"]),

@@ -1,10 +1,9 @@
 """Loopback ports: reserve a free one, and name the program that holds one.
 
-A port that is free now may be taken by another process before the engine listens on it. A port is therefore reserved:
-the process locks the byte of that number in one file of this user, until it ends. Reserved ports lie below the range
-from which the kernel chooses for outgoing connections and for bind(2) to port 0 (32768 to 60999 on Linux, see
-ip_local_port_range in ip(7); 49152 to 65535 on macOS), so neither takes a port whose engine is about to start, or is
-stopped for a while.
+A free port may be taken by another process before the engine listens on it. Each port is therefore reserved: the
+process locks the byte at that offset in one file of this user until it ends. Reserved ports lie below the range that
+the kernel uses for outgoing connections and for bind(2) to port 0 (32768 to 60999 on Linux, see ip_local_port_range in
+ip(7); 49152 to 65535 on macOS), so neither takes the port of an engine that is about to start or is briefly stopped.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def is_free(port: int) -> bool:
 
 
 def is_listening(port: int) -> bool:
-    """Return whether a server accepts connections on this loopback port; unlike a bind, asking disturbs no start."""
+    """Return whether a server accepts connections on this loopback port; unlike a bind, this disturbs no start."""
     with socket.socket() as probe:
         probe.settimeout(5.0)
         return probe.connect_ex((LOOPBACK, port)) == 0
@@ -75,13 +74,13 @@ def any_free() -> int:
 def _lock(port: int) -> bool:
     try:
         fcntl.lockf(_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
-    except (BlockingIOError, PermissionError):  # POSIX allows EAGAIN and EACCES for a lock that another process holds
+    except (BlockingIOError, PermissionError):  # POSIX allows EAGAIN and EACCES for a lock of another process
         return False
     return True
 
 
 def _file() -> int:
-    """Return the descriptor of the file with the locks, which stays open: closing any would release them all."""
+    """Return the descriptor of the lock file, which stays open: closing any would release all its locks."""
     global _descriptor
     if _descriptor is None:
         path = os.path.join(tempfile.gettempdir(), f"sensetig-ports-{os.getuid()}.lock")
@@ -105,7 +104,7 @@ def holder(port: int) -> str:
 
 
 def choose(preferred: int) -> tuple[int, str | None]:
-    """Reserve the preferred port, or a free one; return it, and in the second case a sentence that gives the reason."""
+    """Reserve the preferred port or a free one; return it, and a sentence with the reason if it is another one."""
     if reserve(preferred):
         return preferred, None
     port = any_free()

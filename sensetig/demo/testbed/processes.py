@@ -1,4 +1,4 @@
-"""Engines as child processes: started with their log in a file, awaited, stopped by their own id."""
+"""Engines as child processes: started with a log file, awaited, and stopped by process id."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from sensetig.errors import OperatorError
 
 
 class EngineFailed(OperatorError):
-    """An engine ended or did not answer in time; the message says which, and quotes its log's end."""
+    """An engine ended or was not ready in time; the message names it, and quotes the end of its log."""
 
 
-#: Told of an engine as soon as it has been started, before it is known to be well.
+#: Called with an engine as soon as it has been started, before it is ready.
 Spawned = Callable[["Identity"], None]
 
 
 def ignore(identity: Identity) -> None:
-    """For those who need not know of an engine before it is ready."""
+    """A callback for callers that do not need an engine before it is ready."""
     del identity
 
 
 class Identity(NamedTuple):
-    """A process, told apart from a later one that got the same id.
+    """A process, distinguished from a later one with the same id.
 
     Args:
         name: the engine's, for messages.
         pid: its id.
-        started: clock ticks from the machine's boot to its start; the time of day would change with each correction of
-            the clock.
+        started: clock ticks from the machine's boot to its start; unlike the time of day, they do not change with
+            corrections of the clock.
     """
 
     name: str
@@ -61,13 +61,13 @@ def start(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Identity:
-    """Start an engine in a new session, so that Ctrl-C in the terminal reaches only its parent.
+    """Start an engine in a new session, so that Ctrl-C in the terminal does not reach it.
 
     Args:
         name: the engine's name, for messages.
-        command: program and arguments; secrets belong into *environment*, where other users cannot read them.
-        log: takes both outputs; appended to, readable by the owner only.
-        environment: variables over the present ones.
+        command: program and arguments; secrets belong into *environment*, which other users cannot read.
+        log: receives both outputs; appended to, readable only by the owner.
+        environment: variables that override the present ones.
         folder: the working directory.
     """
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,17 +84,17 @@ def start(
         )
     finally:
         os.close(descriptor)
-    child.returncode = 0  # its end is awaited through psutil; this object must not warn that it was not
+    child.returncode = 0  # psutil awaits its end; this object must not warn that it was not awaited
     return Identity(name, child.pid, _started(child.pid))
 
 
 def _started(pid: int) -> int:
-    """The field `starttime` of proc_pid_stat(5), which stands behind a name that may hold blanks and parentheses."""
+    """The field `starttime` of proc_pid_stat(5). It follows the name, which may contain blanks and parentheses."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
 def await_ready(identity: Identity, ready: Callable[[], bool], *, log: Path, seconds: float) -> None:
-    """Wait until *ready* answers True. Raises EngineFailed when the engine ends first, or the time is up."""
+    """Wait until *ready* returns True. Raises EngineFailed if the engine ends first or the time is up."""
 
     def state() -> str:
         if ready():
@@ -114,7 +114,7 @@ def await_ready(identity: Identity, ready: Callable[[], bool], *, log: Path, sec
 
 
 def stop(identities: Sequence[Identity], *, seconds: float = 15.0) -> None:
-    """Stop each engine, in this order, with what it started: SIGTERM, and SIGKILL when the time is up."""
+    """Stop each engine and its child processes, in this order: SIGTERM, then SIGKILL when the time is up."""
     for identity in identities:
         process = identity.process()
         if process is None:
@@ -122,7 +122,7 @@ def stop(identities: Sequence[Identity], *, seconds: float = 15.0) -> None:
         begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
         psutil.wait_procs([process], timeout=seconds)
-        # Only now, since an engine that is just starting goes on to start children during its shutdown.
+        # Only now, because an engine that is just starting may start children during its shutdown.
         family = _session(identity.pid)
         _, late = psutil.wait_procs(family, timeout=max(0.0, seconds - (time.monotonic() - begun)))
         for each in late:
@@ -131,7 +131,7 @@ def stop(identities: Sequence[Identity], *, seconds: float = 15.0) -> None:
 
 
 def _session(leader: int) -> list[psutil.Process]:
-    """The processes of the session that an engine was started in, itself among them."""
+    """The processes of the session that an engine was started in, including the engine."""
     found = []
     for process in psutil.process_iter():
         try:

@@ -12,14 +12,14 @@ from sensetig.demo.testbed import processes
 def start(
     telegraf: Path, bundle: Path, environment: Mapping[str, str], log: Path, *, added: Iterable[Path] = ()
 ) -> processes.Identity:
-    """Start Telegraf with ``telegraf.conf`` and every snippet, the collectors run by this Python.
+    """Start Telegraf with ``telegraf.conf`` and every snippet; the collectors run with this Python.
 
     Args:
         telegraf: the program.
         bundle: the folder that holds ``telegraf/``.
-        environment: the variables that the configuration reads, the token among them.
-        log: takes its output.
-        added: files of configuration besides, such as tags for all points, or one of ``telegraf/hub``.
+        environment: the variables for the configuration, including the token.
+        log: receives its output.
+        added: further configuration files, such as tags for all points, or one of ``telegraf/hub``.
     """
     command: list[str | Path] = [
         telegraf,

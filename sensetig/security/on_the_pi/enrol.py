@@ -1,9 +1,9 @@
-"""Tells the hub that this Pi is here. It runs with the operating system's own Python, and with nothing else.
+"""Enrol this Pi at the hub. Runs with the operating system's Python and the standard library only.
 
     enrol.py FOLDER KEYS
 
 FOLDER has settings.json (device, url), token and authority.crt; KEYS has this machine's public ssh keys. The hub is
-known by the authority in FOLDER alone. The exit status is 3 when the hub has refused.
+authenticated only by the authority in FOLDER. The exit status is 3 if the hub has rejected the request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REFUSED = 3
 
 
 def main(folder: str, keys: str) -> int:
-    """Ask once."""
+    """Send one request."""
     with open(os.path.join(folder, "settings.json"), encoding="utf-8") as file:
         settings = json.load(file)
     with open(os.path.join(folder, "token"), encoding="ascii") as file:

@@ -1,4 +1,4 @@
-"""The ways that messages take: MQTT, NATS JetStream, InfluxDB, and standard output."""
+"""The transports of messages: MQTT, NATS JetStream, InfluxDB, and standard output."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import NamedTuple, Protocol
 from sensetig.simulator.device import Message, Status
 from sensetig.simulator.send_log import SendLog
 
-#: Messages that may be on their way at once, in all: what memory they take is bounded by this, and a way that is slow
-#: or away holds up the simulation rather than filling it.
+#: Maximum number of messages in flight. This limits their memory; a slow or unreachable target slows the simulation
+#: down.
 IN_FLIGHT = 2000
 
 
 class Target(NamedTuple):
-    """Where messages go, and with what rights. Secrets do not show when it is printed."""
+    """The target of messages, with its credentials. Secrets are not shown when it is printed."""
 
     url: str
     password_file: str | None = None
@@ -36,14 +36,14 @@ class Target(NamedTuple):
 
 
 class Transport(Protocol):
-    """One way. Everything is called from the event loop's thread."""
+    """One transport. Every method is called on the event loop's thread."""
 
     async def open(self, devices: Sequence[str]) -> None:
-        """Connect, and say that the devices are there. Raises SimulatorError."""
+        """Connect, and report the devices as online. Raises SimulatorError."""
         ...
 
     async def send(self, message: Message | Status) -> None:
-        """Take a message; it waits while too many are on their way."""
+        """Send a message; wait while too many are in flight."""
         ...
 
     async def finish(self) -> None:
@@ -60,56 +60,56 @@ class Deliveries:
 
     Args:
         send_log: counts messages.
-        say: takes a sentence for people.
+        say: receives a sentence for people.
     """
 
     def __init__(self, send_log: SendLog, say: Callable[[str], None], most: int = IN_FLIGHT) -> None:
         self.send_log = send_log
         self.say = say
         self.most = most
-        #: Why going on is of no use, or None.
+        #: The reason why it is pointless to continue, or None.
         self.fatal: str | None = None
-        self._told: deque[Callable[[], None]] = deque()
+        self._pending_calls: deque[Callable[[], None]] = deque()
         self._awake = False
         self._changed = asyncio.Event()
         self._stopped = False
         self._loop = asyncio.get_running_loop()
 
     def tell(self, noted: Callable[[], None]) -> None:
-        """Have something noted in the event loop's thread, from any thread; one wake-up serves many."""
-        self._told.append(noted)
+        """Run a function on the event loop's thread, from any thread; one wake-up serves many calls."""
+        self._pending_calls.append(noted)
         if not self._awake:
             self._awake = True
             self._loop.call_soon_threadsafe(self._note)
 
     def _note(self) -> None:
         self._awake = False
-        while self._told:
-            self._told.popleft()()
+        while self._pending_calls:
+            self._pending_calls.popleft()()
         self._changed.set()
 
     def acknowledged(self, ticket: int) -> None:
-        """The other end has it; in the event loop's thread."""
+        """Record an acknowledgement, on the event loop's thread."""
         self.send_log.acknowledged(ticket)
         self._changed.set()
 
     def failed(self, ticket: int, reason: str) -> None:
-        """It did not get through; in the event loop's thread."""
+        """Record a failure, on the event loop's thread."""
         self.send_log.failed(ticket, reason)
         self._changed.set()
 
     def stop(self) -> None:
-        """Release everything that waits for room."""
+        """Release all waiters for free slots."""
         self._stopped = True
         self._changed.set()
 
     def give_up(self, reason: str) -> None:
-        """Going on is of no use."""
+        """End the simulation because it is pointless to continue."""
         self.fatal = self.fatal or reason
         self.stop()
 
     async def room(self) -> bool:
-        """Wait until one more message may be on its way; False where the simulation is to end instead."""
+        """Wait until one more message may be in flight; False if the simulation is ending."""
         while self.send_log.waiting >= self.most:
             if self._stopped:
                 return False
@@ -118,7 +118,7 @@ class Deliveries:
         return True
 
     async def none_waiting(self) -> None:
-        """Wait until nothing is on its way."""
+        """Wait until no message is in flight."""
         while self.send_log.waiting and self.fatal is None:
             self._changed.clear()
             await self._changed.wait()

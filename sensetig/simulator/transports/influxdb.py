@@ -1,4 +1,4 @@
-"""Straight to InfluxDB 2, in batches, by influxdb-client, which tries again while InfluxDB is away."""
+"""Direct writes to InfluxDB 2, in batches, with influxdb-client, which retries while InfluxDB is unreachable."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from sensetig.simulator.device import BROKEN, Message, Status
 from sensetig.simulator.encoding import lines
 from sensetig.simulator.transports import Deliveries, Target
 
-#: Points that make a batch full, and seconds after which it goes out in any case.
+#: Number of points in a full batch, and seconds after which an incomplete one is sent.
 BATCH_POINTS, BATCH_SECONDS = 5000, 1.0
 
-#: Seconds that a batch is tried again while InfluxDB is away, and that one attempt may take.
+#: Seconds that a batch is retried while InfluxDB is unreachable, and time limit of one attempt.
 RETRY_SECONDS, TIMEOUT_SECONDS = 300, 30
 
 
 class InfluxDB:
-    """The transport. Broken messages and the status of devices are no points and are passed over, uncounted."""
+    """The transport. Broken messages and online status are not points; they are skipped without being counted."""
 
     def __init__(self, target: Target, deliveries: Deliveries) -> None:
         self._client = Client(
@@ -62,7 +62,7 @@ class InfluxDB:
         from influxdb_client.client.write.retry import WritesRetry
         from influxdb_client.client.write_api import SYNCHRONOUS
 
-        # The library logs each failure as well, in several lines; the sentences of the report are enough.
+        # The library also logs each failure, in several lines; the report's sentences are sufficient.
         logging.getLogger("influxdb_client").addHandler(logging.NullHandler())
         await asyncio.to_thread(self._client.request, "GET", "/health", "say how it is")
         retry: Any = WritesRetry
@@ -79,7 +79,7 @@ class InfluxDB:
         self._flusher = asyncio.create_task(self._flush_now_and_then())
 
     async def send(self, message: Message | Status) -> None:
-        """Put a message into the batch."""
+        """Add a message to the batch."""
         if isinstance(message, Status) or message.kind in BROKEN:
             return
         if self._points >= BATCH_POINTS or self._deliveries.send_log.waiting >= self._deliveries.most:
@@ -119,7 +119,7 @@ class InfluxDB:
         self._client.call(purpose, self._api.write, bucket, self._target.organisation, body)
 
     async def finish(self) -> None:
-        """Write what waits."""
+        """Write pending points."""
         await self._flush()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Transport by MQTT at QoS 1: one connection per device, with its last will, or a few that many devices share."""
+"""Transport over MQTT at QoS 1: one connection per device, with its last will, or a few shared connections."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from sensetig.simulator.device import Message, Status
 from sensetig.simulator.encoding import payload, status_topic, telemetry_topic
 from sensetig.simulator.transports import Deliveries, Target
 
-#: Up to this many devices, each has its own connection, which a thread serves.
+#: Maximum number of devices with separate connections, each served by a thread.
 OWN_CONNECTIONS = 100
 
-#: Connections that more devices share.
+#: Number of connections shared by more devices.
 SHARED_CONNECTIONS = 4
 
-#: How long a connection may take to close.
+#: Seconds allowed for a connection to close.
 _CLOSE_SECONDS = 10.0
 
 
 class _Connection:
-    """One session, and the broker's answer to its first attempt to connect."""
+    """One session, and the broker's response to its first attempt to connect."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -33,7 +33,7 @@ class _Connection:
         self.refusal = ""
 
     def on_connection(self, connected: bool, refusal: str) -> None:
-        """Note the broker's answer."""
+        """Record the broker's response."""
         if connected or refusal:
             self.refusal = refusal
             self.answered.set()

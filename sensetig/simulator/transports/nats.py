@@ -1,4 +1,4 @@
-"""By NATS JetStream: each message is stored by the server before it counts as acknowledged, and stored once."""
+"""Transport over NATS JetStream: a message is acknowledged once the server has stored it, exactly once."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from sensetig.simulator.device import Message, Status
 from sensetig.simulator.encoding import payload, status_topic, subject, telemetry_topic
 from sensetig.simulator.transports import Deliveries, Target
 
-#: The stream, its subjects, and the consumer that the workers of telegraf/hub/nats.conf share.
+#: The stream, its subjects, and the consumer that the workers in telegraf/hub/nats.conf share.
 STREAM, CONSUMER = "sensetig", "telegraf"
 SUBJECTS = ("sensetig.*.telemetry", "sensetig.*.telemetry.>", "sensetig.*.status")
 
 #: Maximum age of messages in the stream; the target sets their maximum size.
 KEPT_SECONDS = 7 * 86_400
 
-#: After this time without a sign of a worker, its messages go to another one; and how many may be with workers.
+#: Seconds without an acknowledgement after which messages go to another worker, and the maximum number in flight.
 ACK_SECONDS, ACK_PENDING = 60, 20_000
 
-#: Seconds for an answer; then the message is sent again, which the server notices by its id.
+#: Seconds to wait for an acknowledgement; then the message is resent, which the server detects by its id.
 _ANSWER_SECONDS = 5.0
 _ATTEMPTS_SECONDS = 120.0
 
 
 class Server:
-    """Where a NATS server is, and who connects to it."""
+    """The address of a NATS server, with credentials."""
 
     def __init__(self, target: Target) -> None:
         try:
@@ -63,14 +63,14 @@ class Server:
                 self.options["tls"] = client_context(target.ca_file)
         except Unavailable as error:
             raise SimulatorError(str(error)) from None
-        except OSError as error:  # ssl.SSLError is one, too
+        except OSError as error:  # including ssl.SSLError
             raise SimulatorError(f"{error.filename} cannot be used as the server's certificates: {error}") from None
         if "password" in self.options and "user" not in self.options:
             raise SimulatorError(f"there is a password for {self.place}, but no user; name one: nats://USER@HOST")
 
 
 async def make_stream(jetstream: Any, most_bytes: int) -> None:
-    """Make the stream and the workers' consumer, or update them."""
+    """Create or update the stream and the workers' consumer."""
     from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, StorageType, StreamConfig
     from nats.js.errors import NotFoundError
 
@@ -87,7 +87,7 @@ async def make_stream(jetstream: Any, most_bytes: int) -> None:
         await jetstream.update_stream(config)
     except NotFoundError:
         await jetstream.add_stream(config)
-    # This also brings the settings of a consumer that an earlier version made up to date.
+    # This also updates a consumer that an earlier version created.
     await jetstream.add_consumer(
         STREAM,
         ConsumerConfig(
@@ -119,7 +119,7 @@ class Nats:
         self._publish_again: Callable[..., Any] = _no_connection
 
     async def open(self, devices: Sequence[str]) -> None:
-        """Connect, make the stream where that is wished, and say that every device is online."""
+        """Connect, create the stream if requested, and report every device as online."""
         try:
             import nats
             from nats.errors import Error
@@ -173,7 +173,7 @@ class Nats:
 
     async def _failed(self, error: Exception) -> None:
         said = _sentence(error)
-        # Remembered, since the attempts that follow may end in other words.
+        # Recorded, because later attempts may fail differently.
         self._refused = self._refused or "authorization" in said.lower()
         if self._connected and not isinstance(error, OSError):
             self._deliveries.say(f"NATS at {self._server.place}: {said}")
@@ -188,7 +188,7 @@ class Nats:
     async def _deliver(self, ticket: int, topic: str, body: bytes) -> None:
         from nats.errors import Error, MaxPayloadError
 
-        # A message that is sent again since its answer got lost is stored once; another run's has another id.
+        # A message that is resent because its acknowledgement was lost is stored once; ids differ between runs.
         headers = {"Nats-Msg-Id": f"{self._run}-{ticket}"}
         try:
             try:
@@ -222,7 +222,7 @@ class Nats:
         await asyncio.sleep(0)
 
     async def finish(self) -> None:
-        """Say that the devices go, and wait until the server has everything."""
+        """Report the devices as offline, and wait until the server has stored everything."""
         await self._deliveries.none_waiting()
         for device in self._devices:
             await self.send(Status(device, online=False))

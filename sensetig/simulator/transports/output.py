@@ -1,4 +1,4 @@
-"""To standard output, as lines: for pipes, and for Telegraf's own inputs."""
+"""Line protocol on standard output: for pipes, and for Telegraf's own inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sensetig.simulator.transports import Deliveries
 class Output:
     """The transport. A line counts as acknowledged when it is written and flushed.
 
-    Broken messages and the status of devices have no place in line protocol and are passed over, uncounted.
+    Line protocol cannot express broken messages and online status; they are skipped without being counted.
     """
 
     def __init__(self, file: IO[bytes], deliveries: Deliveries) -> None:
@@ -22,7 +22,7 @@ class Output:
         self._deliveries = deliveries
 
     async def open(self, devices: Sequence[str]) -> None:
-        """There is nothing to connect to."""
+        """Do nothing: there is no connection."""
         del devices
 
     async def send(self, message: Message | Status) -> None:
@@ -42,7 +42,7 @@ class Output:
         await asyncio.sleep(0)
 
     async def finish(self) -> None:
-        """Everything is flushed already."""
+        """Do nothing: everything is flushed already."""
 
     async def close(self) -> None:
-        """Standard output is not this program's to close."""
+        """Do nothing: standard output stays open."""

@@ -163,7 +163,7 @@ def main(line: str, *prepare: str) -> None:
 
     Args:
         line: the device.
-        prepare: commands for the shell, each of which must succeed first.
+        prepare: commands for the shell; all must succeed first.
     """
     os.environ.update(PATH="/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", HOME="/root", LC_ALL="C.UTF-8")
     os.environ.pop("PYTHONHASHSEED", None)

@@ -10,6 +10,7 @@
  *   reset    write an address: that chip is back in its state after power-on
  *   hang_ms  each transfer takes this long and times out, as with a data line that is held low
  *   transfers  number of transfers so far
+ *   eager    each transfer finds a new conversion, whatever the output data rate
  *   noise    noise of the sensors, in counts of their converters
  *   humidity, temperature, pressure, acceleration, rotation, magnetic, colour   what the sensors measure
  *
@@ -28,6 +29,7 @@ struct chip {
 	bool st;		/* bit 7 of the register's number asks for auto-increment */
 	u8 pointer;
 	u64 converted_ns;	/* when the conversion that was read last was due */
+	u64 held;		/* pairs of registers of which the low byte has been read and the high one has not */
 	u8 reg[256];
 };
 
@@ -47,6 +49,8 @@ static unsigned int hang_ms;
 module_param(hang_ms, uint, 0644);
 static unsigned int transfers;
 module_param(transfers, uint, 0444);
+static bool eager;
+module_param(eager, bool, 0644);
 static unsigned int noise = 3;
 module_param(noise, uint, 0644);
 static int humidity = 45000;	/* thousandths of a percent */
@@ -66,6 +70,8 @@ module_param_array(colour, int, NULL, 0644);
 
 static void put16(struct chip *chip, u8 reg, int value)
 {
+	if (chip->held & BIT_ULL(reg / 2))
+		return;
 	value = clamp(value, -32768, 32767);
 	chip->reg[reg] = value & 0xff;
 	chip->reg[reg + 1] = (value >> 8) & 0xff;
@@ -79,6 +85,7 @@ static int with_noise(int value)
 static void power_on(struct chip *chip)
 {
 	memset(chip->reg, 0, sizeof(chip->reg));
+	chip->held = 0;
 	chip->converted_ns = ktime_get_ns();
 	switch (chip - chips) {
 	case HTS221:
@@ -101,6 +108,7 @@ static void power_on(struct chip *chip)
 		break;
 	case ACCELEROMETER:
 		chip->reg[0x0f] = 0x68;
+		chip->reg[0x22] = 4;
 		break;
 	case TCS3400:
 		chip->reg[0x92] = 0x90;
@@ -190,15 +198,29 @@ static void refresh(struct chip *chip)
 	u64 period = (u64)period_ms(chip) * NSEC_PER_MSEC;
 	u64 now = ktime_get_ns();
 
-	if (!period || now - chip->converted_ns < period)
+	if (!period || (!eager && now - chip->converted_ns < period))
 		return;
 	chip->converted_ns = now;
 	convert(chip);
 }
 
+/* With block data update, a pair of registers keeps its value from the reading of the low byte to that of the high one. */
+static void hold(struct chip *chip, u8 reg)
+{
+	bool magnetometer = chip == &chips[MAGNETOMETER];
+
+	if (!magnetometer && chip != &chips[ACCELEROMETER])
+		return;
+	chip->held &= ~BIT_ULL(reg / 2);
+	if (!(reg & 1) && chip->reg[magnetometer ? 0x24 : 0x22] & 0x40)
+		chip->held |= BIT_ULL(reg / 2);
+}
+
 /* Reading the data clears the flag that it is new. */
 static void after_read(struct chip *chip, u8 reg)
 {
+	if ((reg >= 0x18 && reg <= 0x1d) || (reg >= 0x28 && reg <= 0x2d))
+		hold(chip, reg);
 	switch (chip - chips) {
 	case HTS221:
 		if (reg == 0x29)

@@ -1,4 +1,4 @@
-"""Small programs that stand in for engines and tools on a PATH of the test's own."""
+"""Small programs that replace engines and tools on a PATH for the tests."""
 
 from __future__ import annotations
 

@@ -55,9 +55,7 @@ def test_a_tool_that_cannot_say_its_version_is_missing(tmp_path: Path) -> None:
         ("exit 3", "it ends with status 3"),
     ],
 )
-def test_a_tool_that_does_not_run_is_named_with_what_it_says_and_what_to_do(
-    tmp_path: Path, text: str, said: str
-) -> None:
+def test_a_failing_tool_is_reported_with_its_output_and_a_remedy(tmp_path: Path, text: str, said: str) -> None:
     shim = script(tmp_path / "rustc", text)
     lacking = build.missing([CATALOGUE.needs["rustc"]], {"PATH": f"{tmp_path}:/bin"})
     assert [each.sentence() for each in lacking] == [
@@ -196,7 +194,7 @@ def test_a_signal_that_ends_it_ends_the_build_with_all_its_compilers(tmp_path: P
         compiler = psutil.Process(int(told.read_text()))  # which waits until the compiler is at work
         process.send_signal(number)
         _, err = process.communicate(timeout=120)
-    # It is told to end at the same moment as its parent, and may take a little longer.
+    # It receives the signal at the same time as its parent, and may take a little longer.
     assert not psutil.wait_procs([compiler], timeout=120)[1], "the compiler outlived the build"
     if number is not signal.SIGINT:
         assert (process.returncode, err) == (128 + number, b"")

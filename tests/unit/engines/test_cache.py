@@ -21,7 +21,7 @@ def install(cache: Cache, key: Key) -> None:
         cache.install(key, staged, "a test")
 
 
-def test_the_folder_is_named_by_all_that_tells_engines_apart() -> None:
+def test_the_folder_name_contains_all_that_distinguishes_engines() -> None:
     assert KEY.folder == "telegraf-1.39.3-linux-arm64"
     assert KEY._replace(plugins="0123").folder == "telegraf-1.39.3-0123-linux-arm64"
 
@@ -31,7 +31,7 @@ def test_the_cache_is_where_the_variable_says() -> None:
     assert root({}).parts[-2:] == ("sensetig", "engines")
 
 
-def test_what_is_installed_is_found_again(tmp_path: Path) -> None:
+def test_an_installed_engine_is_found_again(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "engines")
     assert cache.find(SPECS["telegraf"], KEY) is None
     install(cache, KEY)
@@ -62,7 +62,7 @@ def test_a_failure_while_it_is_made_leaves_nothing_behind(tmp_path: Path) -> Non
     assert [entry for entry in tmp_path.iterdir() if entry.is_dir()] == []
 
 
-def test_what_is_not_whole_is_not_found_and_is_replaced(tmp_path: Path) -> None:
+def test_an_incomplete_engine_is_not_found_and_is_replaced(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     install(cache, KEY)
     (tmp_path / KEY.folder / "telegraf").unlink()
@@ -71,7 +71,7 @@ def test_what_is_not_whole_is_not_found_and_is_replaced(tmp_path: Path) -> None:
     assert cache.find(SPECS["telegraf"], KEY) is not None
 
 
-def test_a_second_one_waits_says_so_and_finds_what_the_first_has_got(tmp_path: Path) -> None:
+def test_a_second_process_waits_says_so_and_finds_the_engine_of_the_first(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     waits = threading.Event()
     found = []

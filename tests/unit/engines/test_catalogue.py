@@ -27,7 +27,7 @@ def test_the_version_that_sources_give_is_one_that_will_do(spec: catalogue.Spec)
 
 
 @pytest.mark.parametrize("spec", CATALOGUE.engines.values(), ids=lambda spec: spec.name)
-def test_an_engine_has_a_source_beyond_what_is_installed(spec: catalogue.Spec) -> None:
+def test_an_engine_has_a_source_other_than_an_installed_one(spec: catalogue.Spec) -> None:
     assert spec.package or spec.build
 
 

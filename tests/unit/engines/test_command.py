@@ -1,4 +1,4 @@
-"""``sensetig engines``: what it prints, and how it ends."""
+"""``sensetig engines``: output and exit status."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_is_there_is_listed_with_version_source_and_path(machine: Path) -> None:
+def test_available_engines_are_listed_with_version_source_and_path(machine: Path) -> None:
     result = run(machine, "telegraf", "influxd")
     assert result.exit_code == 0
     assert result.stdout == (

@@ -1,4 +1,4 @@
-"""What is installed already: found on PATH or in a home folder, and taken only when it will do."""
+"""Installed engines: found on PATH or in a home folder, and used only if they are suitable."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ MOSQUITTO = catalogue.load().brokers["mosquitto"]
 
 
 class Machine:
-    """A machine with a package database of its own: answers apt's and dpkg's questions, and notes what was done."""
+    """A machine with a fake package database: answers queries of apt and dpkg, and records changes."""
 
     def __init__(self, folder: Path, *, debian: bool = True, root: bool = True, lists_age: float | None = 60) -> None:
         self.installed: set[str] = set()
@@ -43,7 +43,7 @@ class Machine:
         return Outcome(100, f"Reading lists\n{self.failure}\n") if self.failure else Outcome(0, "")
 
 
-def test_root_on_debian_installs_what_is_missing_after_saying_so(tmp_path: Path) -> None:
+def test_root_on_debian_announces_and_installs_missing_packages(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     machine.installed = {"gcc"}
     os_packages.ensure(["gcc", "libc6-dev"], machine.said.append, machine.system)
@@ -79,7 +79,7 @@ def test_who_is_not_root_and_has_no_lists_gets_the_command_that_fetches_them_fir
     assert machine.done == []
 
 
-def test_another_family_is_told_the_packages(tmp_path: Path) -> None:
+def test_another_family_gets_a_list_of_packages(tmp_path: Path) -> None:
     machine = Machine(tmp_path, debian=False)
     with pytest.raises(PackagesMissing, match="install mosquitto with this system's package manager"):
         os_packages.ensure(["mosquitto"], machine.said.append, machine.system)

@@ -40,7 +40,7 @@ def test_a_32_bit_system_on_a_64_bit_kernel_is_a_32_bit_system() -> None:
         ("rustc 1.95.0 (59807616e 2026-04-14)", "1.95.0"),
     ],
 )
-def test_a_version_is_found_in_what_a_program_prints(printed: str, version: str) -> None:
+def test_a_version_is_found_in_a_programs_output(printed: str, version: str) -> None:
     assert version_in(printed) == version
 
 

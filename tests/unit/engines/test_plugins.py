@@ -85,7 +85,7 @@ def test_what_tests_and_documentation_configure_is_in_the_list(folder: str) -> N
     wanted = sources.wanted_plugins(spec, bundle.root())
     table = re.compile(r"\[\[((?:inputs|outputs|processors|aggregators|secretstores)\.\w+)\]\]")
     files = [file for file in (bundle.root() / folder).rglob("*.*") if file.suffix in {".py", ".md", ".conf", ".toml"}]
-    here = Path(__file__).parent  # these tests name plugins that nobody configures
+    here = Path(__file__).parent  # these tests contain plugins that are not configured
     named = {name for file in files if here not in file.parents for name in table.findall(file.read_text("utf-8"))}
     assert named <= wanted
     assert named

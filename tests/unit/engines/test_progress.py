@@ -1,4 +1,4 @@
-"""What a download says while it runs."""
+"""The progress messages of a download."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_a_telegraf_that_was_built_for_fewer_plugins_is_not_taken(tmp_path: Path
 def test_without_go_the_sentence_names_it_and_what_brings_it(tmp_path: Path) -> None:
     place = machine(tmp_path, go=False)
     sentence = (
-        r"^Telegraf 1\.39\.3 is not to be had \(127\.0\.0\.1 cannot be reached: Connection refused; a build needs "
+        r"^Telegraf 1\.39\.3 is not available \(127\.0\.0\.1 cannot be reached: Connection refused; a build needs "
         r"Go 1\.21 or later, from the package golang-go or https://go\.dev/dl\): without it no collector runs$"
     )
     with pytest.raises(EngineUnavailable, match=sentence):
@@ -201,7 +201,7 @@ def test_a_package_that_apt_cannot_fetch_is_said_and_the_build_is_tried(tmp_path
     assert "NATS: apt-get download failed: E: no such host; going on to the next source" in said
 
 
-def test_a_module_beside_the_others_is_built_where_it_is(tmp_path: Path) -> None:
+def test_a_separate_module_is_built_in_its_folder(tmp_path: Path) -> None:
     place = machine(tmp_path)
     (tmp_path / "engines" / "nats").mkdir()
     (tmp_path / "engines" / "nats" / "go.mod").write_text("module y\n\ngo 1.26.0\n")

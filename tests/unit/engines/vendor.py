@@ -1,4 +1,4 @@
-"""A vendor's Debian archive on loopback: the real one's layout, with a key of its own, for tests to tamper with."""
+"""A vendor's Debian archive on loopback: the real one's layout, with a test key, for tests to tamper with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pysequoia import SignatureMode, Tsk, sign
 
 from sensetig.engines.catalogue import Archive, Package
 
-#: What the package has: the engine, a link to it, and something that is not the engine.
+#: Contents of the package: the engine, a link to it, and a file that is not the engine.
 PROGRAM = b"#!/bin/sh\necho Telegraf 1.39.3\n"
 
 
@@ -55,7 +55,7 @@ class Vendor:
     """An archive in a folder.
 
     Args:
-        folder: what the server serves.
+        folder: the folder that the server serves.
         url: of the server, without a slash at the end.
     """
 
@@ -74,7 +74,7 @@ class Vendor:
 
     @property
     def archive(self) -> Archive:
-        """What the data file would say of it."""
+        """The archive's entry in the data file."""
         return Archive(self.url, "stable", "main", f"{self.url}/archive.key", self.fingerprint)
 
     def package(self, version: str = "1.39.3-1", takes: str = "usr/bin/telegraf") -> Package:
@@ -111,7 +111,7 @@ class Vendor:
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what is asked for is no part of a test's output."""
+        """Discard the log, which would clutter the test's output."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A collector that does as it is told, for the tests of the runner.
+"""A configurable collector for the tests of the runner.
 
 Its second line is no line of help.
 """
@@ -18,7 +18,7 @@ MODE = Setting(
     "mode",
     str,
     "steady",
-    "What it does.",
+    "Behaviour of the collector.",
     choices=(
         *("steady", "failing", "refusing", "unavailable", "crashing", "not_applicable", "lacking", "streaming"),
         "breaking",
@@ -39,7 +39,7 @@ class Probe:
         self._number = 0
 
     def collect(self) -> Iterable[Metric]:
-        """So many metrics; when failing, every second batch is lost behind its first metric."""
+        """Yield *count* metrics; when failing, every second batch is lost after its first metric."""
         for _ in range(self._count):
             self._number += 1
             yield Metric(Series("probe"), {"number": self._number}, self._number)
@@ -49,7 +49,7 @@ class Probe:
             self._report.error("the reading 0 is no data")
 
     def close(self) -> None:
-        """Tell the test."""
+        """Report the call to the test."""
         print("closed", file=sys.stderr, flush=True)
 
 
@@ -68,12 +68,12 @@ class Stream:
             yield []
 
     def close(self) -> None:
-        """Tell the test."""
+        """Report the call to the test."""
         print("closed", file=sys.stderr, flush=True)
 
 
 def create(context: Context) -> Collector:
-    """A collector, or what keeps one from starting."""
+    """A collector, or the exception that prevents its start."""
     mode = context.values[MODE]
     if mode == "unavailable":
         raise Unavailable("there is no device; plug one in")
