@@ -106,7 +106,7 @@ def command(
     except (SetupError, InfluxDBError) as error:
         raise OperatorError(f"{error}; to start from scratch, run: sensetig demo --clean --state {state}") from None
     except KeyboardInterrupt:
-        raise click.ClickException("interrupted while it was being started; what had been started is stopped") from None
+        raise click.ClickException("interrupted during the start; all that was started is stopped") from None
     sys.exit(0 if complete else 1)
 
 

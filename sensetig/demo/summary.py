@@ -71,6 +71,12 @@ def save(content: Mapping[str, Any], path: Path) -> None:
 
 
 def dashboards(folder: Path) -> list[tuple[str, str]]:
-    """Title and path of each dashboard in a folder, sorted by title."""
-    boards = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")]
-    return sorted((board["title"], f"/d/{board['uid']}") for board in boards)
+    """Title and path of each main dashboard in a folder, the most important first; those have a menu of the others.
+
+    The links from one dashboard to the main ones are in that order.
+    """
+    boards = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    titles = {f"/d/{board['uid']}": board["title"] for board in boards}
+    # A dashboard does not link to itself: one that is not a main one links to all of these.
+    linked = max(([link["url"] for link in board["links"] if link["type"] == "link"] for board in boards), key=len)
+    return [(titles[path], path) for path in linked]

@@ -3,8 +3,8 @@
 It listens on no port, and writes only to a folder of the bench. Its detections are read from the pictures that it
 saves: each is one frame of the file, found by comparison.
 
-Motion takes the newest frame when it is ready for one, and skips others, which counts against it. With each group of files, one more motion plays a film of numbers and saves every frame; where a
-number is missing, a frame was lost.
+Motion takes the newest frame when it is ready for one, and skips others, which counts against it. With each group of
+files, one more motion plays a film of numbers and saves every frame; where a number is missing, a frame was skipped.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def motion_frames(clips: list[Clip], seconds: float, folder: Path) -> MotionFram
                 running.append(Motion(clip.path, clip.width, clip.height, place, pictures=True))
             place = folder / f"motion-numbers-{begin}"
             running.append(Motion(numbers, *_NUMBERS_SIZE, place, pictures=True, every=True))
-            # Frames that it plays twice are recognised as the same.
+            # What it plays twice is found as the same frames.
             time.sleep(seconds + 3.0)
         finally:
             for each in running:

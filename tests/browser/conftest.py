@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urlencode
@@ -16,14 +16,17 @@ import pytest
 import urllib3
 from playwright.sync_api import BrowserContext, sync_playwright
 
-from collectors.core.line_protocol import Metric, encode
+from collectors.core.line_protocol import Metric, Series, encode
+from collectors.core.line_protocol_parser import decode
 from sensetig import bundle, policy
 from sensetig.demo.testbed import grafana, ports, processes
 from sensetig.engines import locate
 from sensetig.fleet.devices import Limits, in_service, judge, read
 from sensetig.fleet.health import levels, metrics
+from sensetig.grafana import live
+from sensetig.grafana.server import Server
 from sensetig.influxdb.client import Client
-from tests import fleet
+from tests import dashboards, fleet
 from tests.browser import kinds
 from tests.integration.conftest import InfluxDB, prepared
 from tests.integration.conftest import chromium as chromium
@@ -47,11 +50,32 @@ ARGUMENTS = (
 PATIENCE_MS = 240_000
 
 
+#: The streams that dashboards show, as ``measurement.field``.
+_STREAMED = frozenset(
+    channel.rpartition("/")[2] for each in dashboards.committed().values() for channel in dashboards.channels(each)
+)
+
+
+def _streamed(metric: Metric) -> Iterator[str]:
+    """The lines that Telegraf's template makes of a metric, without the streams that no dashboard shows."""
+    name, tags = metric.series.measurement, metric.series.tags
+    labels = {label: tags[label] for label in ("sensor", "simulated") if label in tags}
+    for field, value in metric.fields.items():
+        if f"{name}.{field}" in _STREAMED:
+            series = Series(f"{tags['device']}/{name}.{field}", labels)
+            yield encode(Metric(series, {field: value}, metric.time_ns))
+
+
+#: Where the pictures of this run are.
+_PICTURES = pytest.StashKey[Path]()
+
+
 class Site:
     """An InfluxDB with the six kinds of device in it, and the Grafana that shows them."""
 
-    def __init__(self, influxdb: InfluxDB, url: str, devices: Iterable[kinds.Kind]) -> None:
+    def __init__(self, influxdb: InfluxDB, url: str, live_token: str, devices: Iterable[kinds.Kind]) -> None:
         self.url = url
+        self._live_token = live_token
         self._devices = [device for device in devices if device.known]
         self._influxdb = influxdb
         self._pool = urllib3.PoolManager(retries=False, timeout=120)
@@ -64,7 +88,9 @@ class Site:
         for kind in self._devices:
             end = now - kind.silent_seconds
             self._write(kinds.lines(kind, end - kinds.PAST, end))
+            self._push(kinds.lines(kind, end - kinds.STEP, end))
             if kind.hours:
+                self._write(kinds.air(kind, end - kinds.PAST_OF_AIR, end - kinds.PAST))
                 self._write(kinds.hours(kind, now), "hourly", self._influxdb.operator_token)
         self._write(fleet.written(kinds.OTHERS, now - kinds.PAST, now - kinds.STEP, kinds.STEP))
         self._write(map(encode, self._verdicts()))
@@ -74,7 +100,9 @@ class Site:
         now = time.time()
         for kind in self._devices:
             if kind.alive:
-                self._write(kinds.lines(kind, self._until, now))
+                lines = list(kinds.lines(kind, self._until, now))
+                self._write(lines)
+                self._push(lines)
         alive = (device for device in kinds.OTHERS if not device.silent_seconds)
         self._write(fleet.written(alive, now, now, kinds.STEP))
         self._until = now
@@ -97,6 +125,19 @@ class Site:
                 headers={"Authorization": f"Token {token or self._influxdb.write_token}"},
             )
             assert answer.status == 204, answer.data
+
+    def _push(self, lines: Iterable[str]) -> None:
+        """Push to Grafana Live what the dashboards show of it, as ``telegraf/hub/live.conf`` does."""
+        pushed = [line for metric in map(decode, lines) for line in _streamed(metric)]
+        if not pushed:
+            return
+        answer = self._pool.request(
+            "POST",
+            f"{self.url}/api/live/push/{live.STREAM}",
+            body="\n".join(pushed),
+            headers={"Authorization": f"Bearer {self._live_token}"},
+        )
+        assert answer.status == 200, answer.data
 
     def close(self) -> None:
         """Close the connections."""
@@ -134,28 +175,27 @@ def running(home: Path, influxdb: InfluxDB, folder: Path, devices: Iterable[kind
         "SENSETIG_GRAFANA_TOKEN": influxdb.read_token,
         "GF_SECURITY_SECRET_KEY": secrets.token_hex(16),
     }
-    port = ports.any_free()
+    port, password = ports.any_free(), secrets.token_urlsafe(24)
     log = folder / "grafana.log"
-    identity, url = grafana.start(home, bundle.root(), folder / "data", port, environment, log)
-    site = Site(influxdb, url, devices)
+    identity, url = grafana.start(home, bundle.root(), folder / "data", port, environment, log, password=password)
     done = threading.Event()
+    with ExitStack() as stack:
+        stack.callback(processes.stop, [identity])
+        account = live.prepare(Server(url, grafana.ADMINISTRATOR, password), folder / "live", lambda _: None)
+        site = Site(influxdb, url, account.file.read_text(), devices)
+        stack.callback(site.close)
 
-    def beats() -> None:
-        # A page takes minutes on a busy machine, and a verdict counts for two.
-        while not done.wait(kinds.STEP):
-            site.beat()
+        def beats() -> None:
+            # A page takes minutes on a busy machine, and a verdict counts for two.
+            while not done.wait(kinds.STEP):
+                site.beat()
 
-    heart = threading.Thread(target=beats, name="beats")
-    try:
         site.fill()
+        heart = threading.Thread(target=beats, name="beats")
         heart.start()
+        stack.callback(heart.join)
+        stack.callback(done.set)
         yield site
-    finally:
-        done.set()
-        if heart.ident is not None:
-            heart.join()
-        site.close()
-        processes.stop([identity])
 
 
 @pytest.fixture(scope="session")
@@ -168,11 +208,16 @@ def site(grafana_home: Path, influxd: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def pictures() -> Path | None:
-    """The folder that SENSETIG_SCREENSHOTS names takes a picture of each page."""
+def pictures(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    """The folder for a picture of each page: the one that SENSETIG_SCREENSHOTS names, or pytest's own."""
     named = os.environ.get("SENSETIG_SCREENSHOTS")
-    if not named:
-        return None
-    folder = Path(named)
+    folder = Path(named) if named else tmp_path_factory.mktemp("pictures")
     folder.mkdir(parents=True, exist_ok=True)
+    pytestconfig.stash[_PICTURES] = folder
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say where the pictures are."""
+    if folder := config.stash.get(_PICTURES, None):
+        terminalreporter.write_line(f"pictures of the dashboards: {folder}")

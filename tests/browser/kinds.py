@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from itertools import product
 from typing import NamedTuple
@@ -29,6 +29,9 @@ STEP = 10
 
 #: Seconds of points that a device has at first.
 PAST = 1800
+
+#: Seconds of points of the air before those: what is told of three hours needs two times three.
+PAST_OF_AIR = 7 * 3600
 
 #: How long the dead device has been silent at first: a minute more than it takes until it is offline.
 SILENT_SECONDS = 660
@@ -118,7 +121,7 @@ HUB = KINDS["healthy"].name
 _OF_HUB = ("mqtt_gateway", "mqtt_receipt", "outbox", "receiver", "influxdb", "device_store")
 
 #: Measurements that a hub writes of its devices at a broker; a machine with collectors has a state, too.
-_OF_GATEWAY = ("device_state", "device_status", "energy")
+_OF_GATEWAY = ("device_state", "device_status", "energy", "environment")
 
 #: Tags of a series: each measurement's, or else the tag's, or else the tag's name.
 _TAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -271,8 +274,6 @@ _VALUES: Mapping[str, FieldValue] = {
     "top_process.cpu_percent": 4.1,
     "top_process.memory_bytes": 412_000_000,
     "joystick.action": "pressed",
-    "camera_event.event_id": "20261130T154233.481205Z-front-door",
-    "camera_detection.event_id": "20261130T154233.481205Z-front-door",
     "telemetry_rejected.value": 140.5,
     "telemetry_rejected.count": 1,
     "device_state.status": "online",
@@ -349,9 +350,17 @@ def lines(kind: Kind, begin: float, end: float) -> Iterator[str]:
             yield from at_once(kind, at)
 
 
-def at_once(kind: Kind, at: int) -> Iterator[str]:
-    """Lines of a device at one time."""
+def air(kind: Kind, begin: float, end: float) -> Iterator[str]:
+    """Lines of a device's sensors of the air between two times, one a minute."""
+    for at in range(int(begin) // 60 * 60, int(end), 60):
+        yield from at_once(kind, at, ("environment",))
+
+
+def at_once(kind: Kind, at: int, only: Collection[str] = ()) -> Iterator[str]:
+    """Lines of a device at one time, of those measurements or of all."""
     for place, (measurement, tags) in enumerate(_series(kind)):
+        if only and measurement.name not in only:
+            continue
         if (at // STEP) % _SELDOM.get(measurement.name, 1):
             continue
         fields = {field.name: _value(kind, measurement, field, at, place) for field in measurement.fields}
@@ -364,6 +373,11 @@ def at_once(kind: Kind, at: int) -> Iterator[str]:
 def hours(kind: Kind, now: float) -> Iterator[str]:
     """A year by the hour."""
     return past_data.hourly(kind.name, SITE, now - kind.silent_seconds)
+
+
+def writes(kind: Kind, measurement: str) -> bool:
+    """Whether a device has written such a measurement."""
+    return kind.known and any(each.name == measurement for each in _measurements(kind))
 
 
 @cache
@@ -393,6 +407,8 @@ def _tags(measurement: Measurement, kind: Kind) -> Iterator[Mapping[str, str]]:
     own, shared = _TAGS.get(measurement.name, {}), _TAGS[""]
     keys = [tag.name for tag in measurement.tags if _has(tag, measurement)]
     device = {"device": (kind.name,)} if "device" not in own else {}
+    if kind.gateway and measurement.name == "environment":
+        own = {"sensor": ("si7021",)}
     for values in product(*({**shared, **device, **own}.get(key, (key,)) for key in keys)):
         tags = {"host": HUB if kind.gateway else kind.name, "site": SITE, **dict(zip(keys, values, strict=True))}
         if tags.get("collector") not in kind.without:
@@ -415,6 +431,8 @@ def _number_or_text(kind: Kind, name: str, field: Field, at: int, place: int) ->
     given = dict(kind.values).get(name, _VALUES.get(name))
     if name == "camera_event.thumbnail":
         return PICTURE
+    if field.name == "event_id":
+        return f"{at}-front-door"
     if field.kind is str:
         return "none" if given is None else given
     if field.kind is bool:

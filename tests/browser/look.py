@@ -6,27 +6,36 @@ The browser answers these, with plain lists of sentences.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, FloatRect, Page
 
 from tests.browser.conftest import PATIENCE_MS
 
 #: Width and height of an ordinary window of each size; the menu is docked in the first two.
 SIZES = {"1440": (1440, 900), "1280": (1280, 800), "390": (390, 844)}
 
-#: Notes each text on a canvas, with its place and width: the axes of charts are no elements.
-_NOTE_TEXTS = """() => {
+#: Notes each text on a canvas, with its place and width, since the axes of charts are no elements; and counts the
+#: requests that are not answered yet.
+_NOTE = """() => {
     localStorage.setItem('grafana.navigation.docked', 'true');
     localStorage.setItem('grafana.navigation.open', 'true');
+    window.sensetigPending = 0;
+    const fetched = window.fetch;
+    window.fetch = (...request) => {
+        window.sensetigPending += 1;
+        return fetched(...request).finally(() => { window.sensetigPending -= 1; });
+    };
     const proto = CanvasRenderingContext2D.prototype;
     const fill = proto.fillText;
     proto.fillText = function (text, x, y, ...rest) {
         const at = this.getTransform();
         const wide = this.measureText(text).width;
+        const centred = this.textAlign === 'center';
         const left = {center: wide / 2, right: wide, end: wide}[this.textAlign] ?? 0;
         const ends = [x - left, x - left + wide].map(each => at.transformPoint({x: each, y}));
-        (this.canvas.sensetigTexts ??= []).push([String(text), ...ends.map(p => [p.x, p.y])]);
+        (this.canvas.sensetigTexts ??= []).push([String(text), centred, ...ends.map(p => [p.x, p.y])]);
         return fill.call(this, text, x, y, ...rest);
     };
     const clear = proto.clearRect;
@@ -36,25 +45,30 @@ _NOTE_TEXTS = """() => {
     };
 }"""
 
-#: Every panel of those given is there, none still loads, and each has drawn something into its body.
-_DRAWN = """ids => ids.every(id => {
+#: Every panel of those given is there, none still loads, each has drawn something into its body, and no answer is
+#: waited for. Of a stream without a reading, Grafana draws the frame alone, and says that it loads.
+_DRAWN = """([ids, blank]) => ids.every(id => {
     const panel = document.querySelector(`[data-viz-panel-key="panel-${id}"]`);
-    return panel && !panel.querySelector('[aria-label="Panel loading bar"]')
-        && panel.querySelector('[data-testid="data-testid panel content"]')?.childElementCount;
-})"""
+    return panel && (blank.includes(id) || !panel.querySelector('[aria-label="Panel loading bar"]')
+        && panel.querySelector('[data-testid="data-testid panel content"]')?.childElementCount);
+}) && window.sensetigPending === 0 && [...document.images].every(image => image.complete)"""
 
 #: Texts of titles, headers, names and legends that are cut off, and axes that are, with the panel that they are in.
-_CUT = """() => {
+_CUT = """desk => {
     const found = [];
     const panelOf = node => node.closest('[data-viz-panel-key]');
     const titleOf = panel => panel?.querySelector('h2')?.innerText || panel?.dataset.vizPanelKey || 'page';
     const names = 'h1, h2, h6, [role="columnheader"] *, [data-testid*="legend"] *, [class*="stat"] *, '
         + '[data-testid="data-testid panel content"] > div *, [data-testid*="template variable"] label';
     for (const node of document.querySelectorAll(names)) {
-        if (!node.clientWidth || node.closest('[role="cell"], [role="gridcell"], [aria-hidden="true"]')) continue;
+        if (!node.getClientRects().length) continue;
+        // On a phone, Grafana's list of alerts has room for 18 letters of a name; the whole is its tooltip.
+        if (!desk && node.title && node.title === node.innerText && node.closest('li')) continue;
+        if (node.closest('[role="cell"], [role="gridcell"], [aria-hidden="true"]')) continue;
         if (![...node.childNodes].some(each => each.nodeType === 3 && each.data.trim())) continue;
         const style = getComputedStyle(node);
-        if (style.overflowX === 'visible' && style.textOverflow !== 'ellipsis') {
+        // A part of a line of text has no box that it could be cut by.
+        if (!node.clientWidth || style.overflowX === 'visible' && style.textOverflow !== 'ellipsis') {
             // Its own box is as wide as it wants; the box that hides what is beyond it counts.
             const box = node.getBoundingClientRect();
             for (let up = node.parentElement; up && up !== document.body; up = up.parentElement) {
@@ -72,8 +86,11 @@ _CUT = """() => {
         }
     }
     for (const canvas of document.querySelectorAll('[data-viz-panel-key] canvas')) {
-        for (const [text, ...ends] of canvas.sensetigTexts ?? []) {
-            if (ends.some(([x, y]) => x < -2 || y < -2 || x > canvas.width + 2 || y > canvas.height + 2)) {
+        for (const [text, centred, ...ends] of canvas.sensetigTexts ?? []) {
+            // Grafana centres a time on its place, and leaves less than half a time beyond the first and the last
+            // place. Whether a time is just there depends on the second. All other texts have to be whole.
+            const room = centred ? (ends[1][0] - ends[0][0]) / 2 : 2;
+            if (ends.some(([x, y]) => x < -room || y < -2 || x > canvas.width + room || y > canvas.height + 2)) {
                 found.push(`${titleOf(panelOf(canvas))}: "${text}" of an axis is beyond its edge`);
             }
         }
@@ -81,8 +98,33 @@ _CUT = """() => {
     return [...new Set(found)];
 }"""
 
+#: Numbers and words that lie on one another, with the panel that they are in. Charts, tables and lists have no such.
+_OVERLAPPING = """() => {
+    const found = [];
+    for (const content of document.querySelectorAll('[data-testid="data-testid panel content"]')) {
+        if (content.querySelector('canvas, [role="table"], [role="grid"], ul, ol, p')) continue;
+        const texts = [];
+        const walker = document.createTreeWalker(content, NodeFilter.SHOW_TEXT);
+        for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+            const range = document.createRange();
+            range.selectNode(node);
+            if (node.data.trim()) texts.push([node.data, range.getBoundingClientRect()]);
+        }
+        const title = content.closest('[data-viz-panel-key]')?.querySelector('h2')?.innerText;
+        texts.forEach(([text, a], index) => texts.slice(index + 1).forEach(([other, b]) => {
+            const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+            const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+            // A line's box is higher than its letters.
+            if (wide > 2 && high > Math.min(a.height, b.height) / 3) {
+                found.push(`${title}: "${text}" and "${other}" overlap`);
+            }
+        }));
+    }
+    return [...new Set(found)];
+}"""
+
 #: Panels whose own content is wider than they are; a table may scroll on a phone alone.
-_SIDEWAYS = """tables => {
+_SIDEWAYS = """desk => {
     const found = [];
     const root = document.documentElement;
     if (root.scrollWidth > window.innerWidth) found.push(`the page is ${root.scrollWidth} px wide`);
@@ -90,8 +132,8 @@ _SIDEWAYS = """tables => {
         for (const node of [content, ...content.querySelectorAll('*')]) {
             const way = getComputedStyle(node).overflowX;
             if (way !== 'auto' && way !== 'scroll') continue;
-            if (!tables && node.closest('[role="table"], [role="grid"]')) continue;
-            if (!tables && node.querySelector('[role="table"], [role="grid"]')) continue;
+            if (!desk && node.closest('[role="table"], [role="grid"]')) continue;
+            if (!desk && node.querySelector('[role="table"], [role="grid"]')) continue;
             if (node.scrollWidth > node.clientWidth + 1) {
                 const panel = content.closest('[data-viz-panel-key]');
                 const title = panel?.querySelector('h2')?.innerText;
@@ -159,8 +201,10 @@ class View:
     def __init__(self, context: BrowserContext, home: str) -> None:
         self.home = home
         self.page: Page = context.new_page()
-        self.page.add_init_script(f"({_NOTE_TEXTS})()")
+        self.page.add_init_script(f"({_NOTE})()")
         self._noticed = Noticed([], [])
+        self._height = 0
+        self._blank: list[int] = []
         self.page.on("console", lambda message: self._said(message.text) if message.type == "error" else None)
         self.page.on("pageerror", lambda error: self._said(str(error)))
         self.page.on("request", lambda request: self._asked(request.url))
@@ -172,11 +216,16 @@ class View:
         if not url.startswith((self.home, self.home.replace("http", "ws", 1), "data:", "blob:")):
             self._noticed.outside.append(url)
 
-    def open(self, path: str, size: str) -> None:
-        """Open a dashboard in a window of that size, until its first panel is there."""
+    def open(self, path: str, size: str, blank: Iterable[int] = ()) -> None:
+        """Open a dashboard in a window of that size, until its first panel is there.
+
+        Args:
+            blank: the ids of panels that show a stream without a reading.
+        """
         self._noticed = Noticed([], [])
-        width, height = SIZES[size]
-        self.page.set_viewport_size({"width": width, "height": height})
+        self._blank = list(blank)
+        width, self._height = SIZES[size]
+        self.page.set_viewport_size({"width": width, "height": self._height})
         self.page.goto(self.home + path)
         self.page.wait_for_selector("[data-viz-panel-key]")
 
@@ -193,25 +242,31 @@ class View:
         return found
 
     def drawn(self, panels: Iterable[int]) -> None:
-        """Wait until those panels are there and have drawn, and until the network is idle."""
+        """Wait until those panels are there and have drawn, and until every request has its answer."""
         # Asked now and then: by default it is asked with each frame, which makes the browser draw one after the other.
-        self.page.wait_for_function(_DRAWN, arg=list(panels), polling=200, timeout=2 * PATIENCE_MS)
-        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_function(_DRAWN, arg=[list(panels), self._blank], polling=100, timeout=2 * PATIENCE_MS)
 
     def whole(self, size: str) -> int:
-        """The window in that width, and as high as all that it shows, drawn; the height."""
+        """The window in that width, and as high as all that it shows, drawn; the height of that."""
         width, height = SIZES[size]
-        self.page.set_viewport_size({"width": width, "height": height})
+        # Each change of the window draws every chart anew, so it stays as high as it was.
+        self._height = max(self._height, height)
+        self.page.set_viewport_size({"width": width, "height": self._height})
         while True:
             self._frame()
             whole = int(self.page.evaluate(_HEIGHT))
-            if whole > height:  # a panel is drawn when it comes into sight, and may make the page higher
-                height = whole
-                self.page.set_viewport_size({"width": width, "height": height})
+            if whole > self._height:  # a panel is drawn when it comes into sight, and may make the page higher
+                self._height = whole
+                self.page.set_viewport_size({"width": width, "height": whole})
                 continue
             self.drawn(self.panels())
-            if int(self.page.evaluate(_HEIGHT)) <= height:
-                return whole
+            if (whole := int(self.page.evaluate(_HEIGHT))) <= self._height:
+                return max(whole, height)
+
+    def take(self, file: Path, size: str, height: int) -> None:
+        """A picture of the page down to that height."""
+        clip: FloatRect = {"x": 0, "y": 0, "width": SIZES[size][0], "height": height}
+        self.page.screenshot(path=file, clip=clip, quality=80)
 
     def _frame(self) -> None:
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -221,9 +276,13 @@ class View:
         for row in reversed(list(rows)):
             self.page.locator(f'[data-testid="{_PHRASE}{row}"][aria-label="Expand row"]').click()
 
-    def faults(self, *, tables: bool) -> list[str]:
-        """All faults in this width."""
-        found: list[str] = [*self.page.evaluate(_CUT), *self.page.evaluate(_SIDEWAYS, tables)]
+    def faults(self, *, desk: bool) -> list[str]:
+        """All faults in this width, of a desk or of a phone."""
+        found: list[str] = [
+            *self.page.evaluate(_CUT, desk),
+            *self.page.evaluate(_OVERLAPPING),
+            *self.page.evaluate(_SIDEWAYS, desk),
+        ]
         for sign in ("data-testid Panel status error", "data-testid Alert error"):
             for each in self.page.locator(f'[data-testid="{sign}"]').all():
                 found.append(f"{sign}: {each.get_attribute('aria-label') or each.inner_text()}")
@@ -241,11 +300,9 @@ class View:
         found: list[str] = self.page.evaluate(_GREEN, [list(panels), device])
         return found
 
-    def texts(self, panels: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
-        """The lines of text of each panel that is there, by its title."""
-        found = {}
-        for panel in panels:
-            node = self.page.locator(f'[data-viz-panel-key="panel-{panel["id"]}"]')
-            if node.count():
-                found[panel["title"]] = node.inner_text().splitlines()
-        return found
+    def texts(self) -> dict[int, list[str]]:
+        """The lines of text of each panel that is there, by its id."""
+        return {
+            panel: self.page.locator(f'[data-viz-panel-key="panel-{panel}"]').inner_text().splitlines()
+            for panel in self.panels()
+        }

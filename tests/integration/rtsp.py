@@ -130,11 +130,14 @@ class _Publisher:
 
     def __init__(self, url: str, codec: str, size: tuple[int, int], keys: int) -> None:
         self._over, self._ready = threading.Event(), threading.Event()
+        self._refused: Exception | None = None
         target = self._send_sound if codec == "pcm_mulaw" else self._send_pictures
         self._arguments = url, codec, size, keys
         self._thread = threading.Thread(target=self._send, args=(target,), daemon=True)
         self._thread.start()
         assert self._ready.wait(180)
+        if self._refused is not None:
+            raise self._refused
 
     def stop(self) -> None:
         """End the stream."""
@@ -146,8 +149,10 @@ class _Publisher:
         try:
             with av.open(self._arguments[0], "w", format="rtsp", options=options) as container:
                 send(container)
-        except (av.FFmpegError, OSError):
-            return  # the server was killed
+        except (av.FFmpegError, OSError) as error:
+            if not self._ready.is_set():  # later, the server was killed
+                self._refused = error
+                self._ready.set()
 
     def _send_sound(self, container: OutputContainer) -> None:
         stream = container.add_stream("pcm_mulaw", rate=8000)
@@ -169,10 +174,12 @@ class _Publisher:
         stream.codec_context.gop_size = keys
         stream.codec_context.time_base = Fraction(1, 1000)
         start = time.monotonic()
-        number = 0
+        number, at = 0, -1
         while not self._over.wait(max(0.0, start + number / 10 - time.monotonic())):
             frame = av.VideoFrame.from_ndarray(picture(number, size), format="yuv420p")
-            frame.pts, frame.time_base = round(1000 * (time.monotonic() - start)), Fraction(1, 1000)
+            # After a pause, several are due in one millisecond; FFmpeg refuses two of one time.
+            at = max(at + 1, round(1000 * (time.monotonic() - start)))
+            frame.pts, frame.time_base = at, Fraction(1, 1000)
             container.mux(stream.encode(frame))
             number += 1
             if number > 2:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def camera(file: Path, name: str, port: int, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """One of the cameras, as docs/reference/collectors/camera.md sets it up."""
+    """One of the cameras, as docs/how-to/camera-setup.md sets it up."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SENSETIG_")}
     own = {
         "SENSETIG_CAMERA_NAME": name,

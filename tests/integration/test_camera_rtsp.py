@@ -66,6 +66,16 @@ def test_stream_arrives_whole_over_each_transport(server: RtspServer, transport:
     assert not frames[-1].damaged
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
+def test_stream_of_key_frames_alone_is_read(server: RtspServer, codec: str) -> None:
+    with published(server, f"keys-{codec}", codec=codec, keys=1):
+        backend = opened(server.url(f"keys-{codec}"), [])
+        count = itertools.count(1)
+        frames = until(backend, lambda _frame: next(count) == 10)
+        backend.close()
+    assert not any(frame.damaged for frame in frames)
+
+
 def test_key_frame_that_is_far_away_is_named(server: RtspServer) -> None:
     with published(server, "rare-keys", keys=600):
         sentence = said(server.url("rare-keys"), timeout_seconds=5.0)

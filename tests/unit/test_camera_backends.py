@@ -735,7 +735,7 @@ def test_only_a_picture_that_has_lost_a_part_does_not_inherit_its_damage(opener:
     assert inherited == list(range(14, 20))
 
 
-def test_file_whose_damage_announces_more_streams_is_played_to_its_end(tmp_path: Path) -> None:
+def test_file_is_played_to_its_end_though_damage_announces_more_streams(tmp_path: Path) -> None:
     path = timed_film(tmp_path / "film.ts", [number / 10 for number in range(40)])
 
     def frames(*, announced: bool) -> int:

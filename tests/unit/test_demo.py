@@ -16,6 +16,7 @@ import pytest
 from influxdb_client.client.flux_table import FluxRecord
 
 from collectors.core.schema import Field, Measurement, Tag
+from sensetig import bundle
 from sensetig.declarations import Declared
 from sensetig.demo.arrivals import Arrivals, Reading, came_through, gather, missing
 from sensetig.demo.run import sources
@@ -278,10 +279,10 @@ def test_a_summary_is_written_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
 
 
-def test_dashboards_are_listed_by_title_with_their_path(tmp_path: Path) -> None:
-    (tmp_path / "b.json").write_text(json.dumps({"title": "Host", "uid": "sensetig-host"}))
-    (tmp_path / "a.json").write_text(json.dumps({"title": "Camera", "uid": "sensetig-camera"}))
-    assert dashboards(tmp_path) == [("Camera", "/d/sensetig-camera"), ("Host", "/d/sensetig-host")]
+def test_the_main_dashboards_are_listed_by_importance_with_their_path() -> None:
+    listed = dashboards(bundle.root() / "grafana" / "dashboards")
+    assert [title for title, _ in listed] == ["Fleet", "Device", "Environment", "Camera", "Live"]
+    assert dict(listed)["Device"] == "/d/sensetig-device"
 
 
 def test_the_newest_reading_wins_over_an_older_one_of_another_series() -> None:

@@ -40,7 +40,7 @@ class Finding(NamedTuple):
         keys: how many of them begin a picture that needs no other.
         ended: whether the stream ended.
         refused: why no connection was made.
-        invalid: why what was received is no stream.
+        invalid: why the received data are no stream.
         silent: whether nothing that can be read arrived in time.
     """
 
@@ -121,7 +121,7 @@ def finding(url: str, error: Exception, timeout: float) -> Finding:
 
 
 def _http_status(url: str, status: str, seconds: float) -> str:
-    """The exact status, of which FFmpeg tells the first digit alone."""
+    """The exact status: FFmpeg reports only its first digit."""
     if not url.lower().startswith("http") or not status.endswith("xx"):
         return status
     try:

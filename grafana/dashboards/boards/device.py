@@ -29,7 +29,7 @@ _RANGE = "from(bucket: v.defaultBucket)\n  |> range(start: v.timeRangeStart, sto
 
 
 def rows() -> Iterable[Row]:
-    yield Row("device", "", [health.banner(), health.now(), health.active((8, 7)), _facts(), _about()], order=0)
+    yield Row("device", "", [health.banner(), health.now(), health.active((8, 8)), _facts(), _about()], order=0)
     yield Row("device", "Processes", _top(), order=67, collapsed=True)
 
 
@@ -122,7 +122,7 @@ def _facts() -> stat.Panel:
         ),
         columns=f"/^({'|'.join(looks)})$/",
         recent=True,
-        size=(7, 7),
+        size=(7, 8),
         no_data="no value within a minute",
     )
     for name, values in looks.items():
@@ -154,13 +154,13 @@ def _about() -> table.Panel:
         ),
         renamed={"Field": "Property", "Last *": "Value"},
         columns={
-            "Property": properties(custom__width=115),
+            "Property": properties(custom__width=135),
             "Value": properties(
                 noValue="–", custom__align="left", custom__cellOptions={"type": "auto", "wrapText": True}
             ),
         },
         seconds=policy.FORGOTTEN_DAYS * 86400,
-        size=(9, 7),
+        size=(9, 8),
         no_data=f"not reported within {policy.FORGOTTEN_DAYS} days",
     )
     return panel.show_header(False)

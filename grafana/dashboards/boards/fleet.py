@@ -114,7 +114,7 @@ def _needs_action() -> stat.Panel:
         *targets,
         columns=f"/^({'|'.join(_REASONS)})$/",
         decimals=0,
-        size=(24, 4),
+        size=(24, 5),  # on a phone, two rows with a name of two lines
         no_data=_NO_VERDICT,
     )
     for name, (pattern, level) in _REASONS.items():
@@ -171,7 +171,7 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
     link = [{"title": "Open ${__data.fields.Device}", "url": _TO_DEVICE, "targetBlank": False}]
     text = {"type": "color-text"}
     looks = {
-        "Device": properties(links=link, custom__width=125),
+        "Device": properties(links=link, custom__width=160, custom__cellOptions={"type": "auto", "wrapText": True}),
         "Verdict": properties(mappings=value_map(_VERDICTS), custom__cellOptions=text, custom__width=85),
         "Why": properties(custom__minWidth=150, custom__cellOptions={"type": "auto", "wrapText": True}),
         "Last seen": properties(unit=CLOCK, custom__width=105),
@@ -234,7 +234,7 @@ def _details() -> list[Panel]:
             order=("host", "site", "Changes"),
             renamed={"host": "Device", "site": "Site"},
             columns={"Device": properties(links=link), "Changes": properties(decimals=0, custom__width=100)},
-            size=(8, 8),
+            size=(12, 8),
             no_data="Each name has one machine",
         ),
         listing(
@@ -253,9 +253,9 @@ def _details() -> list[Panel]:
                     custom__cellOptions={"type": "color-text"},
                     custom__align="left",
                 ),
-                "Reported": properties(unit="dateTimeFromNow"),
+                "Reported": properties(unit=CLOCK),
             },
-            size=(7, 8),
+            size=(12, 8),
             no_data="No failing collector",
         ),
         listing(
@@ -270,14 +270,12 @@ def _details() -> list[Panel]:
             order=("device", "reason", "measurement", "field", "Rejected"),
             renamed={"device": "Device", "measurement": "Measurement", "field": "Field", "reason": "Reason"},
             columns={
-                "Device": properties(links=link, custom__width=125),
-                "Reason": properties(custom__width=120),
-                "Measurement": properties(custom__width=130),
+                "Device": properties(links=link),
                 "Rejected": properties(decimals=0, custom__width=100),
             },
             sort="Rejected",
             descending=True,
-            size=(9, 8),
+            size=(24, 8),
             no_data="Nothing was rejected",
         ),
     ]

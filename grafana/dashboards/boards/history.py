@@ -16,7 +16,7 @@ from grafana.dashboards.boards import weather
 from grafana.dashboards.lib import best, thresholds
 from grafana.dashboards.lib.bands import band
 from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.heatmap import MONTHS, by_day, by_hour
+from grafana.dashboards.lib.heatmap import BY_MONTH, MONTHS, by_day, by_hour
 from grafana.dashboards.lib.panels import Panel, lines, number, words
 from grafana.dashboards.lib.query import SPREAD, Source, Target
 from grafana.dashboards.lib.style import properties
@@ -63,12 +63,12 @@ def _glance() -> list[Panel]:
         ),
         decimals=1,
         columns=f"/^({'|'.join(_EXTREMES)})$/",
-        size=(12, 4),
-        no_data="no hours yet",
+        size=(12, 5),
+        no_data="no hours in this time range",
     )
     panel.override_by_name("Most humid", properties(unit="percent"))
     chosen = best.choose(panel, {name: fields for name, (_, fields) in _EXTREMES.items()})
-    return [chosen, words("", _HOW, size=(12, 4))]
+    return [chosen, words("", _HOW, size=(12, 5))]
 
 
 def _air() -> list[Panel]:
@@ -225,16 +225,15 @@ def _months() -> list[Panel]:
     return [
         by_hour(
             "Temperature by month and hour",
-            "The mean of each hour of the day, a row per month, over the last year: how the daily cycle changes with "
-            "the season.",
+            "The mean of each two hours of the day, a column per month, over the last year: how the daily cycle "
+            "changes with the season.",
             _SOURCE.written(f"SELECT {means} {air}", table=True),
             column="Temperature",
             days=365,
-            rows=MONTHS,
+            columns=BY_MONTH,
             calc="mean",
             colours="continuous-BlPu",
             before=best.chosen({"Temperature": best.TEMPERATURE}),
-            size=(24, 15),
             no_data=_NONE,
         ),
         by_day(

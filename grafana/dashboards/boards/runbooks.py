@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import math
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from textwrap import wrap
 
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, words
@@ -21,8 +21,8 @@ _SECTION = re.compile(r"^## \S+\n\n\*\*(.+?)\.\*\* (.*?)(?=^## |\Z)", re.M | re.
 #: in rows of the grid.
 _LINE, _HIGH = 62, 0.58
 
-#: Code is not broken into lines; a longer command comes in parts, which fit on a phone.
-_CODE = 44
+#: Characters of a command that a phone shows in one line.
+_COMMAND = 36
 
 
 def rows() -> Iterable[Row]:
@@ -44,14 +44,12 @@ def in_grafana(section: str) -> str:
     named = re.sub(r"\[([^\]]+)\]\(#[\w-]+\)", r"*\1*", section.strip())
     named = re.sub(r"\[([^\]]+)\]\(([\w./-]+\.md)(?:#[\w-]+)?\)", _named, named)
     joined = re.sub(r"(?<!\n)\n(?!\n|\d+\. |- ) *", " ", named)
-    return re.sub(r"`([^`]+)`", _in_parts, joined)
+    return re.sub(r"`([^`]+)`", _wrapping, joined)
 
 
-def _in_parts(code: re.Match[str]) -> str:
-    """A command in parts no longer than a line; ``&&`` and a pipe stay with the command after them."""
-    held = re.sub(r"(&&|\|) ", "\\1\0", code[1])
-    parts = wrap(held, _CODE, break_long_words=False, break_on_hyphens=False)
-    return " ".join(f"`{part}`" for part in parts).replace("\0", " ")
+def _wrapping(code: re.Match[str]) -> str:
+    """A command that is wider than a phone as an element that Grafana wraps, which it does not do with code."""
+    return f"<kbd>{html.escape(code[1], quote=False)}</kbd>" if len(code[1]) > _COMMAND else code[0]
 
 
 def _named(link: re.Match[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from grafana_foundation_sdk.builders import stat
+from grafana_foundation_sdk.builders.common import VizTextDisplayOptions
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 
 from collectors.sensehat import MEASUREMENTS
@@ -95,8 +96,8 @@ def tendency(source: Source) -> Panel:
             table=True,
         ),
         decimals=1,
-        size=(7, 4),
-        no_data="needs three hours",
+        size=(7, 3),
+        no_data="not enough readings",
     )
     return panel.time_from("190m").hide_time_override(True).mappings(range_map(_TENDENCY))
 
@@ -136,7 +137,7 @@ def now(source: Source) -> stat.Panel:
         decimals=1,
         columns=f"/^({'|'.join((*_NOW, *_READ))})$/",
         recent=True,
-        size=(24, 4),
+        size=(24, 5),  # on a phone, two rows
         no_data="no reading within a minute",
     )
     for name in (*_NOW, *_READ):
@@ -171,9 +172,11 @@ def comfort(source: Source, *, no_data: str) -> Panel:
         decimals=0,
         columns="/^Humidex$/",
         recent=True,
-        size=(4, 4),
+        size=(4, 3),
         no_data=no_data,
     )
+    # Small enough for the longest word in a narrow panel.
+    panel.text(VizTextDisplayOptions().title_size(13).value_size(18))
     return best.choose(panel, {"Humidex": rooms}).mappings(range_map(_COMFORT))
 
 
@@ -183,20 +186,19 @@ def _days() -> list[Panel]:
     return [
         by_hour(
             "Temperature by day and hour",
-            "The mean of each hour of the last week, calibrated or compensated where available. A cold hour among "
-            "warm ones is an open window; a warm night is heating that does not switch off.",
+            "The mean of each two hours of the last seven days, a column per day, calibrated or compensated where "
+            "available. A cold cell among warm ones is an open window; a warm night is heating that does not switch "
+            "off.",
             _SOURCE.written(
                 f'SELECT {means} FROM "environment" {hours.format("null")}',  # noqa: S608 - no input
                 table=True,
             ),
             column="Temperature",
-            days=7,
+            days=6,
             calc="mean",
-            newest_first=True,
             decimals=0,
             colours="continuous-BlPu",
             before=best.chosen({"Temperature": best.TEMPERATURE}),
-            size=(24, 10),
         ),
         by_day(
             "Minimum, mean and maximum by day",

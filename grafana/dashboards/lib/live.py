@@ -9,6 +9,7 @@ from grafana_foundation_sdk.builders import stat, timeseries
 from grafana_foundation_sdk.cog import builder as cogbuilder
 from grafana_foundation_sdk.cog import variants as cogvariants
 from grafana_foundation_sdk.models.common import DataSourceRef
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 
 from collectors.core.schema import Measurement
 from grafana.dashboards.lib import units
@@ -60,6 +61,14 @@ def channels(measurements: Iterable[Measurement], name: str, fields: Iterable[st
     if name not in declared:
         raise KeyError(f"no collector declares the measurement {name!r}")
     return [Channel(declared[name], field) for field in fields]
+
+
+def fresh(panel: stat.Panel, seconds: str) -> stat.Panel:
+    """The panel without readings that are older than that: Grafana keeps a channel's last one for ever."""
+    older = {"fieldName": "time", "config": {"id": "lower", "options": {"value": "${__from}"}}}
+    options = {"type": "exclude", "match": "any", "filters": [older]}
+    panel.with_transformation(DataTransformerConfig(id_val="filterByValue", options=options))
+    return panel.time_from(seconds).hide_time_override(True)
 
 
 def dressed(panel: Dressed, names: Names) -> Dressed:

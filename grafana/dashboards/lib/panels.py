@@ -33,7 +33,7 @@ from grafana_foundation_sdk.models.text import TextMode
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.live import Channel
 from grafana.dashboards.lib.query import FluxTarget, Target
-from grafana.dashboards.lib.style import coloured, fixed, link, properties, value_map
+from grafana.dashboards.lib.style import coloured, fixed, heading_width, link, nothing, properties, value_map
 from sensetig.policy import FORGOTTEN_DAYS, GAP_SECONDS, LATE_SECONDS
 
 #: A line is drawn through gaps up to this long, in milliseconds; a longer silence shows as a gap.
@@ -47,6 +47,9 @@ SEEN = f"{FORGOTTEN_DAYS}d"
 
 #: Grafana's unit of a time of today as the clock shows it, in the format of the browser.
 CLOCK = "dateTimeAsLocalNoDateIfToday"
+
+#: The width of the arrow in the heading of the column that a table is sorted by.
+_ARROW = 20
 
 #: The column with the time of the first of several joined tables.
 AGE = "Age"
@@ -150,6 +153,9 @@ def number(
     _numbers(panel, decimals, low, high)
     if texts:
         panel.mappings(value_map(texts))
+    elif steps and steps[0][1] == thresholds.GOOD:
+        # Otherwise the text for no data would have the colour of the lowest step.
+        panel.mappings([nothing(no_data)])
     return panel
 
 
@@ -347,6 +353,15 @@ def listing(
         panel.sort_by([TableSortByFieldState().display_name(sort).desc(descending)])
     for name, values in (columns or {}).items():
         panel.override_by_name(name, values)
+    for name in (named.get(name, name) for name in order if name not in hidden):
+        given = {value.id_val for value in (columns or {}).get(name, ())}
+        more: dict[str, object] = {}
+        if not given & {"custom.width", "custom.minWidth"}:
+            more["custom__minWidth"] = heading_width(name) + (_ARROW if name == sort else 0)
+        if "noValue" not in given:
+            more["noValue"] = "–"  # otherwise an empty cell would show the panel's text for no data
+        if more:
+            panel.override_by_name(name, properties(**more))
     return panel
 
 

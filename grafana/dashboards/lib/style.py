@@ -83,6 +83,12 @@ def properties(**values: object) -> list[DynamicConfigValue]:
     return [DynamicConfigValue(id_val=name.replace("__", "."), value=value) for name, value in values.items()]
 
 
+def heading_width(text: str) -> int:
+    """The width in pixels of a table's column in which its heading is not cut."""
+    # A letter is seldom wider than eight; the padding and the border come to it.
+    return 8 * len(text) + 20
+
+
 #: The colours of series: no two of them look alike to an eye that sees red, green or blue weakly or not at all, and
 #: each is visible on a dark and on a light page. Found by a search in CIE Lab with the matrices of Machado, Oliveira
 #: and Fernandes (2009).

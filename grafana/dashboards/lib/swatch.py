@@ -11,6 +11,7 @@ from grafana_foundation_sdk.builders.common import ReduceDataOptions, VizTextDis
 from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
 
+from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.panels import NOW, with_basics
 from grafana.dashboards.lib.query import SCOPE, FluxTarget
 
@@ -49,7 +50,9 @@ def swatch(title: str, description: str, measurement: str, *, size: tuple[int, i
     panel.unit("percent").decimals(0).min(0).max(100)
     panel.reduce_options(ReduceDataOptions().values(False).calcs(["lastNotNull"]).fields("/^Light$/"))
     panel.color_mode(common.BigValueColorMode.BACKGROUND_SOLID).graph_mode(common.BigValueGraphMode.NONE)
-    panel.text_mode(common.BigValueTextMode.VALUE).text(VizTextDisplayOptions().value_size(26))
+    panel.text_mode(common.BigValueTextMode.VALUE).text(VizTextDisplayOptions().value_size(18))
+    # Without a reading, Grafana would paint the panel in the colour of the lowest step, which is green by default.
+    panel.thresholds(thresholds.config(((None, "transparent"),)))
     return panel.with_transformation(
         DataTransformerConfig(
             id_val="configFromData",

@@ -9,7 +9,7 @@ from grafana_foundation_sdk.builders.common import VizTextDisplayOptions
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Mark, Row
-from grafana.dashboards.lib.heatmap import WEEKDAYS, by_hour
+from grafana.dashboards.lib.heatmap import BY_WEEKDAY, by_hour
 from grafana.dashboards.lib.panels import CLOCK, Panel, lines, listing, number, origin, states
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import fixed, gauge_cell, pattern_map, properties, value_map
@@ -197,9 +197,9 @@ def _events() -> list[Panel]:
                 # Grafana 12.2 and later let the row grow to the picture; others show it as high as a tall row.
                 "Picture": properties(custom__cellOptions={"type": "image", "dynamicHeight": True}, custom__width=190),
                 "Clip": properties(links=_PLAY, mappings=pattern_map(_CLIP, "▶ Play"), noValue="–", custom__width=80),
-                "Began": properties(unit=CLOCK, custom__width=170),
+                "Began": properties(unit=CLOCK, custom__width=110),
                 "Duration": properties(unit="s", decimals=1, custom__width=110, noValue="still moving"),
-                "Area": gauge_cell(((None, "blue"),), high=50, width=180),
+                "Area": gauge_cell(((None, "blue"),), high=50, width=130),
                 "Intensity": properties(decimals=1, custom__width=90),
                 "Frames": properties(custom__width=80, noValue="–"),
                 "Camera": properties(custom__width=120),
@@ -232,20 +232,21 @@ def _events() -> list[Panel]:
         ),
         by_hour(
             "Events by hour of the day",
-            "The number of motion events that began in each hour of the last week, a row per day. A house has the "
-            "same busy hours each day; a hot cell among cool ones is worth a look.",
+            "The number of motion events that began in the last seven days, a column per day, a row per two hours. A "
+            "house has the same busy hours each day; a hot cell among cool ones is worth a look.",
             _SOURCE.written(
                 'SELECT count("area_percent") AS "Events" FROM "camera_event" WHERE $scope AND "kind" = \'start\' '
                 "GROUP BY time(1h) fill(0)",
                 table=True,
             ),
             column="Events",
-            days=7,
+            days=6,
+            size=(13, 13),
             no_data="No motion in the last week",
         ),
         by_hour(
-            "Events by weekday and hour",
-            "The number of motion events that began in the last four weeks, a row per weekday: a usual week, with "
+            "Events by weekday and hour, 4 weeks",
+            "The number of motion events that began in the last four weeks, a column per weekday: a usual week, with "
             "its busy and its quiet hours.",
             _SOURCE.written(
                 'SELECT count("area_percent") AS "Events" FROM "camera_event" WHERE $scope AND "kind" = \'start\' '
@@ -254,7 +255,8 @@ def _events() -> list[Panel]:
             ),
             column="Events",
             days=28,
-            rows=WEEKDAYS,
+            columns=BY_WEEKDAY,
+            size=(11, 13),
             no_data="No motion in the last four weeks",
         ),
     ]

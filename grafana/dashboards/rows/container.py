@@ -54,7 +54,7 @@ def _containers() -> list[Panel]:
                 "Uptime": properties(unit="s", decimals=1),
             },
             sort="Health",
-            size=(10, 9),
+            size=(24, 8),
             no_data=_NONE,
         ),
         lines(
@@ -62,7 +62,7 @@ def _containers() -> list[Panel]:
             "Memory of each container without the cache of files.",
             _SOURCE.mean("container", "memory_bytes", by=("name",), function="max"),
             low=0,
-            size=(7, 9),
+            size=(12, 8),
             no_data=_NONE,
         ),
         lines(
@@ -70,7 +70,7 @@ def _containers() -> list[Panel]:
             "Processor time of each container; 100 % is one core.",
             _SOURCE.rate("container", "cpu_seconds", by=("name",), scale=100, unit="percent"),
             low=0,
-            size=(7, 9),
+            size=(12, 8),
             no_data=_NONE,
         ),
     ]

@@ -42,8 +42,8 @@ def _joystick() -> list[Panel]:
             ),
             order=("Time", "Direction", "Action", "Held", "Device"),
             columns={
-                "Time": properties(unit=CLOCK, custom__width=170),
-                "Held": properties(unit="s", decimals=2, noValue="–"),
+                "Time": properties(unit=CLOCK, custom__width=100),
+                "Held": properties(unit="s", decimals=2, noValue="–", custom__width=70),
             },
             size=(12, 7),
             no_data=_NONE,

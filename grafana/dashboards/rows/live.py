@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from grafana_foundation_sdk.builders import timeseries
+from grafana_foundation_sdk.builders.common import VizTextDisplayOptions
 
 from collectors.sensehat import MEASUREMENTS as SENSEHAT
 from collectors.system import MEASUREMENTS as SYSTEM
 from grafana.dashboards.lib import health, thresholds
 from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.live import Names, channels, dressed
-from grafana.dashboards.lib.panels import Panel, lines, number, origin
+from grafana.dashboards.lib.live import Names, channels, dressed, fresh
+from grafana.dashboards.lib.panels import NOW, Panel, lines, number, origin
 from grafana.dashboards.lib.query import Source, Target
 
 #: Data that comes through a hub has its device in the tag ``device``.
@@ -21,8 +22,7 @@ _SOURCE = Source(SENSEHAT, scope=('"device" =~ /^$host$/', '"site" =~ /^$site$/'
 #: Of a machine, the tag ``host`` is the device.
 _MACHINE = Source(SYSTEM)
 
-#: An open panel shows readings from now on; earlier ones are on the other dashboards.
-_WAITING = "waiting for the next reading"
+_WAITING = "no reading within a minute"
 
 #: Several sensors may measure the same; each is a series, called after its sensor.
 _SENSORS: Names = {"temperature_raw_celsius": ("${__field.labels.sensor}", None)}
@@ -43,54 +43,58 @@ def rows() -> Iterable[Row]:
     yield Row("live", "Now (live)", _now(), order=10)
     yield Row("live", "Air, last 5 minutes", _air(), order=20)
     yield Row("live", "Machine, last 5 minutes", _machine(), order=30)
-    yield Row("live", "Motion (live)", [_short(panel) for panel in _motion()], order=40)
+    yield Row("live", "Motion (live)", [_short(panel) for panel in _motion()], order=40, collapsed=True)
 
 
 def _now() -> list[Panel]:
     return [
-        dressed(
-            number(
-                "Temperature",
-                "The latest reading of each sensor. The processor below warms the board, so the room is colder.",
-                *channels(SENSEHAT, "environment", _SENSORS),
-                decimals=1,
-                size=(6, 4),
-                no_data=_WAITING,
-                links={"Environment": "/d/sensetig-environment"},
-            ),
+        _newest(
+            "Temperature",
+            "The latest reading of each sensor. The processor below warms the board, so the room is colder.",
             _SENSORS,
+            decimals=1,
+            size=(6, 3),
+            links={"Environment": "/d/sensetig-environment"},
         ),
-        dressed(
-            number(
-                "Humidity",
-                "The latest reading of relative humidity at the sensor, which is lower than in the room.",
-                *channels(SENSEHAT, "environment", _HUMIDITY),
-                decimals=0,
-                low=0,
-                high=100,
-                size=(6, 4),
-                no_data=_WAITING,
-            ),
+        _newest(
+            "Humidity",
+            "The latest reading of relative humidity at the sensor, which is lower than in the room.",
             _HUMIDITY,
+            decimals=0,
+            low=0,
+            high=100,
+            size=(5, 3),
         ),
-        dressed(
-            number(
-                "Pressure",
-                "The latest reading of air pressure at the board, not reduced to sea level.",
-                *channels(SENSEHAT, "environment", _PRESSURE),
-                decimals=2,
-                size=(6, 4),
-                no_data=_WAITING,
-            ),
+        _newest(
+            "Pressure",
+            "The latest reading of air pressure at the board, not reduced to sea level.",
             _PRESSURE,
+            decimals=2,
+            size=(8, 3),
         ),
         origin(
             "Whether these are readings of a sensor, of a simulation, or of a recording that is played.",
             _SOURCE.origin("environment", "temperature_raw_celsius"),
-            size=(6, 4),
+            size=(5, 3),
         ),
     ]
 
+
+def _newest(title: str, description: str, names: Names, **more: Any) -> Panel:
+    """The latest reading of a field by each sensor, until it is a minute old."""
+    panel = number(title, description, *channels(SENSEHAT, "environment", names), no_data=_WAITING, **more)
+    return fresh(dressed(panel.text(VizTextDisplayOptions().title_size(13).value_size(20)), names), NOW)
+
+
+#: The colours of the lines of the Sense HAT's two sensors; others take Grafana's.
+_LINES = {
+    "hts221 raw": "orange",
+    "hts221 room": "green",
+    "hts221 calibrated": "purple",
+    "lps25h raw": "grey",
+    "lps25h room": "blue",
+    "lps25h calibrated": "red",
+}
 
 #: How far back a chart begins, read from InfluxDB.
 _MINUTES = "5m"
@@ -109,6 +113,7 @@ def _air() -> list[Panel]:
                 names=("raw", "room", "calibrated"),
             ),
             decimals=1,
+            colours=_LINES,
             size=(10, 9),
         ),
         _recent(
@@ -122,6 +127,7 @@ def _air() -> list[Panel]:
                 names=("raw", "room", "calibrated"),
             ),
             decimals=1,
+            colours=_LINES,
             steps=thresholds.DAMP,
             size=(7, 9),
         ),
@@ -130,6 +136,8 @@ def _air() -> list[Panel]:
             "Air pressure at the board within five minutes, and calibrated where the device has a calibration. An "
             "opened door shows here at once.",
             _points("pressure_hpa", "pressure_calibrated_hpa", names=("raw", "calibrated")),
+            decimals=1,
+            colours=_LINES,
             size=(7, 9),
         ),
     ]

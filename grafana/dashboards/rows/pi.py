@@ -170,7 +170,7 @@ def _card_and_wifi() -> list[Panel]:
                 ),
             },
             seconds=policy.OFFLINE_SECONDS,
-            size=(12, 6),
+            size=(24, 5),
             no_data=f"No card was read within {policy.OFFLINE_SECONDS // 60} minutes",
         ),
         lines(
@@ -178,7 +178,7 @@ def _card_and_wifi() -> list[Panel]:
             "Bytes written per second. Steady writing wears a card out: look for a program that logs too much.",
             _SOURCE.rate("sd_card", "written_bytes", by=("device",)),
             low=0,
-            size=(12, 6),
+            size=(8, 7),
             no_data="No card in this time range",
         ),
         lines(
@@ -190,7 +190,7 @@ def _card_and_wifi() -> list[Panel]:
             soft_high=-30,
             steps=thresholds.SIGNAL,
             fill=0,
-            size=(12, 7),
+            size=(8, 7),
             no_data="No Wi-Fi in this time range",
         ),
         lines(
@@ -198,7 +198,7 @@ def _card_and_wifi() -> list[Panel]:
             "The negotiated rate of the link, not the traffic.",
             _SOURCE.mean("wifi", "bit_rate_bits_per_second", by=("interface",)),
             low=0,
-            size=(12, 7),
+            size=(8, 7),
             no_data="No Wi-Fi bit rate in this time range",
         ),
     ]

@@ -23,7 +23,7 @@ _SENSE_HAT = {"sensor": "(hts221|lps25h)"}
 _OTHER_SENSORS = {"sensor": "!(hts221|lps25h)"}
 
 #: The legend's columns on this dashboard.
-_TABLE = ("min", "mean", "max", "lastNotNull")
+_TABLE = ("min", "mean", "max")
 
 
 def rows() -> Iterable[Row]:
@@ -41,23 +41,23 @@ def _glance() -> list[Panel]:
             "When the Sense HAT was last read. More than a minute ago: see the Pipeline dashboard.",
             _SOURCE.newest("environment", "temperature_raw_celsius", where=_SENSE_HAT),
             time=True,
-            size=(5, 4),
+            size=(5, 3),
             no_data=f"none within {policy.FORGOTTEN_DAYS} days",
         ),
         weather.tendency(_SOURCE),
-        weather.comfort(_SOURCE, no_data="not calibrated"),
+        weather.comfort(_SOURCE, no_data="no calibrated reading"),
         swatch(
             "Light",
             "The colour of the light that falls on the board: each channel as a share of the strongest. The number "
             "is its brightness, in per cent of the sensor's maximum.",
             "colour",
-            size=(4, 4),
-            no_data="no colour within a minute",
+            size=(4, 3),
+            no_data="no reading",
         ),
         origin(
             "Whether these are readings of a sensor, of a simulation, or of a recording that is played.",
             _SOURCE.origin("environment", "temperature_raw_celsius"),
-            size=(4, 4),
+            size=(4, 3),
         ),
     ]
 
@@ -122,12 +122,13 @@ def _air() -> list[Panel]:
                 "pressure_hpa",
                 "pressure_calibrated_hpa",
                 where=_PRESSURE_SENSOR,
-                names=("as measured", "calibrated"),
+                names=("raw", "calibrated"),
             ),
             _others("pressure_hpa", "pressure_calibrated_hpa"),
+            decimals=1,
             fill=0,
-            calcs=_TABLE,
-            colours={"as measured": "purple", "calibrated": "blue"},
+            calcs=("min", "max"),
+            colours={"raw": "purple", "calibrated": "blue"},
             legend=True,
             size=(10, 8),
         ),
@@ -149,7 +150,7 @@ def _air() -> list[Panel]:
             colours={"change": "purple"},
             legend=False,
             size=(7, 8),
-            no_data="Needs two times three hours",
+            no_data="Not enough readings in two days",
         )
         .time_from("48h")
         .hide_time_override(True),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from grafana_foundation_sdk.builders import statetimeline
+from grafana_foundation_sdk.models.dashboard import DataTransformerConfig
+
 from collectors.core.schema import Field, Measurement, Tag
 from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
@@ -66,23 +69,31 @@ def _services() -> list[Panel]:
                     mappings=value_map(STATES),
                     custom__cellOptions={"type": "color-text"},
                     custom__align="left",
-                    custom__width=110,
+                    custom__width=85,
                 ),
-                "As of": properties(unit=CLOCK, custom__width=150),
+                "As of": properties(unit=CLOCK, custom__width=105),
             },
             sort="State",
             descending=True,
             seconds=policy.OFFLINE_SECONDS,
-            size=(8, 9),
+            size=(12, 9),
             no_data=_NONE,
         ),
-        states(
-            "Services over time",
-            "When each service ran. Red: it failed; grey: it was stopped, or is a job between its runs. A service "
-            "that is red again and again is one that systemd keeps restarting.",
-            _SOURCE.mean("systemd_units", "active_code", by=("name",), function="max"),
-            texts=STATES,
-            size=(16, 9),
-            no_data=_NONE,
+        _short(
+            states(
+                "Services over time",
+                "When each service ran. Red: it failed; grey: it was stopped, or is a job between its runs. A service "
+                "that is red again and again is one that systemd keeps restarting.",
+                _SOURCE.mean("systemd_units", "active_code", by=("name",), function="max"),
+                texts=STATES,
+                size=(12, 9),
+                no_data=_NONE,
+            )
         ),
     ]
+
+
+def _short(panel: statetimeline.Panel) -> statetimeline.Panel:
+    """The panel with lanes called after the part of a service's name that differs, so that a phone has room for it."""
+    options = {"regex": "^(?:sensetig-)?(.*?)(?:\\.service)?$", "renamePattern": "$1"}
+    return panel.with_transformation(DataTransformerConfig(id_val="renameByRegex", options=options))

@@ -54,6 +54,11 @@ def rows() -> Iterable[Row]:
     yield Row("pipeline", "Telegraf", _telegraf(), order=20)
 
 
+def _outputs(form: str) -> dict[str, str]:
+    """The colours of Telegraf's outputs: to InfluxDB, or to the outbox before it, and to open panels."""
+    return {form.format(output): colour for output, colour in (("influxdb_v2", "orange"), ("http", "green"))}
+
+
 def _since_start(field: str, inner: str, column: str) -> str:
     """A counter of those outputs of Telegraf that keep points, since it started, under that column's name.
 
@@ -129,7 +134,7 @@ def _telegraf() -> list[Panel]:
             low=0,
             size=(12, 8),
             no_data=_OFF,
-            colours={"collected": "blue"},
+            colours={"collected": "blue", **_outputs("written to {}")},
         ),
         lines(
             "Buffer",
@@ -140,6 +145,7 @@ def _telegraf() -> list[Panel]:
             low=0,
             size=(12, 8),
             no_data=_OFF,
+            colours=_outputs("waiting: {}"),
         ).override_by_regexp(
             "/^limit: /",
             properties(
@@ -162,6 +168,7 @@ def _telegraf() -> list[Panel]:
             "Time that InfluxDB takes to accept a batch. Above a second: its disk or the network is slow.",
             _SOURCE.mean("internal_write", "write_time_ns", by=("output",), function="max"),
             low=0,
+            colours=_outputs("{}"),
             size=(12, 8),
             no_data=_OFF,
         ),

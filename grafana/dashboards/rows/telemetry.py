@@ -9,7 +9,7 @@ from grafana.dashboards.lib import thresholds
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, lines, listing, number
 from grafana.dashboards.lib.query import Source
-from grafana.dashboards.lib.style import nothing, properties
+from grafana.dashboards.lib.style import properties
 
 _SOURCE = Source(MEASUREMENTS)
 
@@ -19,7 +19,7 @@ _OFF = "No data of the processor telemetry in this time range"
 
 
 def rows() -> Iterable[Row]:
-    yield Row("pipeline", "Rejected telemetry", _telemetry(), order=15)
+    yield Row("pipeline", "Rejected telemetry", _telemetry(), order=15, collapsed=True)
     yield Row("pipeline", "Device states", _store(), order=40, collapsed=True)
 
 
@@ -31,7 +31,7 @@ def _telemetry() -> list[Panel]:
             _SOURCE.total("telemetry_rejected", "count", "Rejected"),
             steps=thresholds.SELDOM,
             size=(6, 6),
-            no_data="none",
+            no_data=_NONE,
         ),
         lines(
             "Rejections by reason",
@@ -52,7 +52,6 @@ def _telemetry() -> list[Panel]:
             order=("device", "measurement", "field", "reason", "Rejected"),
             renamed={"device": "Device", "measurement": "Measurement", "field": "Field", "reason": "Reason"},
             columns={
-                "Device": properties(mappings=[nothing()]),
                 "Rejected": properties(custom__width=110),
             },
             sort="Rejected",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from collectors.vision.measurements import CAMERA_DETECTION, VISION
 from grafana.dashboards.lib.boards import Row
-from grafana.dashboards.lib.panels import Panel, lines, listing
+from grafana.dashboards.lib.panels import CLOCK, Panel, lines, listing
 from grafana.dashboards.lib.query import Source
 from grafana.dashboards.lib.style import gauge_cell, properties
 
@@ -50,7 +50,7 @@ def _pictures() -> list[Panel]:
             decimals=0,
             bars=True,
             colours={"analysed": "green", "failed": "red", "rejected": "orange"},
-            size=(6, 7),
+            size=(12, 7),
             no_data=_OFF,
         ),
         lines(
@@ -59,7 +59,17 @@ def _pictures() -> list[Panel]:
             "wait at the broker.",
             _SOURCE.mean("vision", "processing_seconds", by=("model",)),
             low=0,
-            size=(6, 7),
+            size=(12, 7),
+            no_data=_OFF,
+        ),
+        lines(
+            "Waiting for a retry",
+            "Pictures kept on disk after a failed analysis. They are retried when the endpoint responds; when the "
+            "space runs out, the oldest are dropped.",
+            _SOURCE.mean("vision", "kept", function="last", names=("kept",)),
+            low=0,
+            decimals=0,
+            size=(12, 7),
             no_data=_OFF,
         ),
         listing(
@@ -80,25 +90,15 @@ def _pictures() -> list[Panel]:
             ),
             order=("Time", "Label", "Confidence", "Camera", "Width", "Height", "Model", "Event"),
             columns={
-                "Time": properties(unit="dateTimeFromNow", custom__width=170),
-                "Label": properties(custom__width=140),
-                "Confidence": gauge_cell(((None, "blue"),), unit="percentunit", high=1, width=180),
-                "Camera": properties(custom__width=140),
-                "Width": properties(unit="percent", decimals=0, custom__width=90, noValue="–"),
-                "Height": properties(unit="percent", decimals=0, custom__width=90, noValue="–"),
-                "Model": properties(custom__width=140),
+                "Time": properties(unit=CLOCK, custom__width=110),
+                "Label": properties(custom__width=110),
+                "Confidence": gauge_cell(((None, "blue"),), unit="percentunit", high=1, width=150),
+                "Camera": properties(custom__width=120),
+                "Width": properties(unit="percent", decimals=0, custom__width=70, noValue="–"),
+                "Height": properties(unit="percent", decimals=0, custom__width=75, noValue="–"),
+                "Model": properties(custom__width=110),
             },
-            size=(16, 9),
+            size=(24, 9),
             no_data=_NOTHING_FOUND,
-        ),
-        lines(
-            "Waiting for a retry",
-            "Pictures kept on disk after a failed analysis. They are retried when the endpoint responds; when the "
-            "space runs out, the oldest are dropped.",
-            _SOURCE.mean("vision", "kept", function="last", names=("kept",)),
-            low=0,
-            decimals=0,
-            size=(8, 9),
-            no_data=_OFF,
         ),
     ]
