@@ -488,7 +488,7 @@ def test_stream_continues_after_a_size_change(opener: Opener) -> None:
 def test_unresponsive_server_times_out(opener: Opener) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://user:secret@127.0.0.1:{server.getsockname()[1]}/stream"
-        with pytest.raises(Unavailable, match=r"delivers no frame within 1 s .*; check its address") as caught:
+        with pytest.raises(Unavailable, match=r"delivers no frame within 1 s: .*; check its address") as caught:
             opener(source=url, timeout_seconds=1.0)
     assert "secret" not in str(caught.value)
 
@@ -776,3 +776,33 @@ def test_clip_is_packed_from_the_planes_of_a_video(tmp_path: Path, opener: Opene
     turned = next(iter(opener(source=path, pace=0.0, rotate=90).frames(never)))
     assert turned is not None
     assert turned.render_planes is None
+
+
+@pytest.mark.parametrize(
+    ("extension", "interval", "smoothed"),
+    [("mp4", 20, False), ("mp4", 200, True), ("mkv", 200, True), ("ts", 20, False)],
+)
+def test_blocks_are_smoothed_where_key_frames_are_far_apart(
+    tmp_path: Path, extension: str, interval: int, smoothed: bool
+) -> None:
+    path = tmp_path / f"film.{extension}"
+    generator = np.random.default_rng(3)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 10, {"crf": "35", "preset": "veryfast"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.codec_context.gop_size = interval
+        for _ in range(100):
+            image = generator.integers(0, 255, (120, 160, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
+        container.mux(stream.encode(None))
+
+    def pictures(*, smooth: bool) -> list[Image]:
+        video = decoding.open_video(str(path), "film", options={}, smooth=smooth)
+        assert isinstance(video, decoding.Video)
+        found = [video.grey(each.frame) for each in video.pictures()]
+        return [each.image.copy() for each in found if each is not None]
+
+    whole, cheap = pictures(smooth=True), pictures(smooth=False)
+    assert len(whole) == len(cheap) == 100
+    assert all(np.array_equal(*pair) for pair in zip(whole, cheap, strict=True)) is smoothed
