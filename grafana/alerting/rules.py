@@ -1,4 +1,4 @@
-"""All alert rules. Each has a section of its name in docs/how-to/runbooks.md, which is also its panel on *Runbooks*.
+"""All alert rules. Each has a section of its name in docs/how-to/runbooks*.md, which is also its panel on *Runbooks*.
 
 The thresholds are in `sensetig/policy.py`; `make dashboards` writes the file that Grafana loads.
 """
