@@ -18,9 +18,9 @@ from collectors.camera.pixels import Image, estimate_noise
 EPSILON_SECONDS = 1e-6
 #: Age of the frame that motion is measured against, of the one between, and interval at which frames are kept.
 _EARLIER_SECONDS, _MIDDLE_SECONDS, _KEEP_SECONDS = 0.4, 0.2, 0.1
-#: After a pause of this many intervals between frames, and of at least this long, the frame before it is no measure.
+#: Minimum pause, in intervals between frames and in seconds, after which the frame before it is not comparable.
 _PAUSE_INTERVALS, _PAUSE_SECONDS = 3.0, 1.0
-#: Interval of learning the background; a shorter one costs time and changes nothing.
+#: Interval of learning the background; a shorter one costs time without any benefit.
 _LEARN_SECONDS = 0.2
 #: A change of the mean brightness by this many grey levels is daylight, not noise.
 _DAYLIGHT_LEVELS = 0.3
@@ -34,9 +34,9 @@ _MOVING_KERNEL = cv2.getStructuringElement(cv2.MORPH_RECT, (7, 7))
 _NOISE_WEIGHT = 0.25
 #: A young background is the mean of up to this many images.
 _YOUNG_IMAGES = 20
-#: A background of another light is worth this many images.
+#: Weight of a background of another light, in images.
 _REFINED_IMAGES = 4
-#: Number of backgrounds of other lights that are remembered, and the age from which one is worth it.
+#: Number of remembered backgrounds of other lights, and the minimum age of such a background.
 _REMEMBERED, _REMEMBERED_SECONDS = 3, 3.0
 
 
@@ -52,7 +52,7 @@ class Background:
     """A learned background.
 
     Args:
-        background_seconds: time constant with which it follows lasting changes.
+        background_seconds: time constant for following lasting changes.
     """
 
     def __init__(self, background_seconds: float) -> None:
@@ -168,7 +168,7 @@ class Background:
         if moving is None:
             self._blend(grey, weight)
             return
-        # A moving object must not become background, yet motion must not last for ever: learn it slowly.
+        # A moving object must not become background, but motion must not last forever either, so it is learned slowly.
         moving = np.asarray(cv2.dilate(moving, _MOVING_KERNEL), np.uint8)
         self._moving_seconds += elapsed
         if self._moving_seconds >= _MOVING_LEARN_SECONDS - EPSILON_SECONDS:

@@ -128,7 +128,7 @@ class CameraCollector:
         try:
             yield from self._stream(wait)
         except Exception:
-            yield self._final_metrics()  # report what was collected until the failure
+            yield self._final_metrics()  # report the metrics collected before the failure
             raise
         yield self._final_metrics()
 
@@ -141,7 +141,7 @@ class CameraCollector:
     def _stream(self, wait: Wait) -> Iterator[list[Metric]]:
         remaining = self._config.frames or None
         while True:
-            # When a file restarts, its end is no background for its beginning.
+            # When a file restarts, its end is not a background for its beginning.
             detector: Detector | None = None
             config = self._detection.config
             self._sampler = Sampler(self._config)

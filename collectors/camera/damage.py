@@ -1,8 +1,8 @@
 """Motion in images that are built on damaged ones.
 
-Until its next key frame, a stream carries its damage from image to image. An image in which damage appears shows
-nothing. Those after it show movement, beside remains that shift with it: something large that moves for more than a
-second is seen in them, and nothing less.
+Until its next key frame, a stream carries its damage from image to image. An image where damage appears shows
+nothing. Later images show movement, together with remains that shift with it: only a large object that moves for
+more than a second is detected.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DamagedView:
         self._moving: deque[bool] = deque(maxlen=_IMAGES)
 
     def detect(self, image: Image, seconds: float, *, video_range: bool) -> Detection:
-        """The result for an image of which nothing was lost; see :meth:`Detector.detect`."""
+        """The result for an undamaged image; see :meth:`Detector.detect`."""
         if self._detector is None:
             self._detector = Detector(self._config)
         found = self._detector.detect(image, seconds, video_range=video_range)

@@ -175,13 +175,13 @@ class Detector:
 
     @property
     def threshold(self) -> float:
-        """Grey levels by which a changed pixel must differ."""
+        """Minimum difference of a changed pixel, in grey levels."""
         dim = min(1.0, max(_DIM_SHARE, self._brightness / _DIM_LEVEL))
         return max(self._config.least_difference * dim, self._config.noise_factor * self._background.noise)
 
     @property
     def noisy(self) -> bool:
-        """Whether there is so much noise that images are smoothed."""
+        """Whether images are smoothed because of their noise."""
         return self._smooth
 
     @property
@@ -340,7 +340,7 @@ class Detector:
         return cv2.countNonZero(cv2.bitwise_and(moved, threshold_mask(beyond, _BEYOND_SHARE * self.threshold)))
 
     def _appeared_at_once(self, blob: Rectangle, area: int, moment: Moment, min_area: float) -> bool:
-        """Whether a region has changed at one time only, as a lamp does, or what is put down."""
+        """Whether a region has changed at a single time, like a lamp or an object that is put down."""
         # A lamp may have half of its light in one image, which something large has in few.
         middle = moment.middle if area < _LARGE_AREAS * min_area else moment.newest
         if middle is moment.earliest:
@@ -384,7 +384,7 @@ class Detector:
             grey: the image.
             count: number of changed pixels.
             seconds: time of the image.
-            switched: whether so much has changed that the light may have been switched.
+            switched: whether the change is large enough for a switched light.
         """
         background = self._background
         now = lighting.cells(grey)
@@ -415,7 +415,7 @@ class Detector:
         return True
 
     def _is_worse(self, difference: Image) -> bool:
-        """Whether the background is so much noisier under another light that starting over is better."""
+        """Whether the background is too noisy under another light, so that starting over is better."""
         noise = estimate_noise(difference, self._visible)
         return noise > max(_RELIT_NOISE, _RELIT_NOISE_TIMES * self._background.noise)
 
@@ -450,7 +450,7 @@ class Detector:
         """How far the image has shifted, if a movement of the camera explains most of the change.
 
         Reduces the changed pixels to those that the movement does not explain, without the strip that appeared at the
-        edges. Besides a shift, that is a small zoom or rotation, of which the shift of the center is returned.
+        edges. A small zoom or rotation is accepted as well; the shift of its centre is returned.
         """
         right, down = pixels.estimate_shift(self._level, grey)
         limit = self._config.shake_percent / 100.0 * grey.shape[1]
@@ -490,7 +490,7 @@ class Detector:
         return found._replace(shift_percent=100.0 * math.hypot(*shift) / grey.shape[1])
 
     def _update_noise(self, grey: Image, seconds: float) -> None:
-        """Follow daylight, and learn the noise; switch smoothing on where there is much."""
+        """Follow daylight, and learn the noise; enable smoothing if there is much noise."""
         background = self._background
         self._noise_at = seconds
         still = cv2.bitwise_not(self._changed) if self._visible is None else cv2.subtract(self._visible, self._changed)

@@ -140,7 +140,7 @@ def crop(image: Image, rectangle: Sequence[int]) -> Image:
 def blobs(changed: Image, min_area: float) -> list[tuple[int, Rectangle]]:
     """The connected regions that are large enough: area in pixels, and rectangle.
 
-    Searched at half the size, where a pixel stands for four, two of which must have changed: that drops single
+    Searched at half the size; a pixel there represents four, and two of these must have changed: that drops single
     pixels, which are noise, and takes a third of the time. With many components, thin streaks are dropped too.
     """
     high, wide = changed.shape

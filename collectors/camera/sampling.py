@@ -7,7 +7,7 @@ from collectors.camera.settings import Config
 
 #: Frames are left out once nothing has changed for this long.
 _QUIET_SECONDS = 2.0
-#: Interval between two frames from which on none is left out.
+#: From this interval between two frames on, none is left out.
 _SLOW_SECONDS = 0.15
 
 

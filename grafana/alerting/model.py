@@ -164,7 +164,7 @@ def _expression(ref: str, model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _label(name: str) -> str:
-    # Not .Labels.name, which is an error where there is no such label: when no device answers at all.
+    # Not .Labels.name, which is an error if there is no such label: when no device responds at all.
     return f'{{{{ index .Labels "{name}" }}}}'
 
 

@@ -536,7 +536,7 @@ _SYSTEM = (
     Rule(
         key="service-down",
         title="Service down",
-        # 0 is active. The minimum over time: a service that restarts again and again was active in between. A job that
+        # 0 is active. The minimum over time: a service that restarts repeatedly was active in between. A job that
         # has ended well counts as 0, too.
         query=over(
             "sum",

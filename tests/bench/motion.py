@@ -102,11 +102,11 @@ class Motion:
 
 
 class MotionFrames(NamedTuple):
-    """What motion found.
+    """Frames with motion.
 
     Args:
         frames: for each clip, the frames that it takes for motion.
-        lost: number of frames that were lost beside them, of how many.
+        lost: number of frames lost during the measurement, of how many.
     """
 
     frames: list[list[int]]
@@ -128,7 +128,7 @@ def motion_frames(clips: list[Clip], seconds: float, folder: Path) -> MotionFram
                 running.append(Motion(clip.path, clip.width, clip.height, place, pictures=True))
             place = folder / f"motion-numbers-{begin}"
             running.append(Motion(numbers, *_NUMBERS_SIZE, place, pictures=True, every=True))
-            # What it plays twice is found as the same frames.
+            # Repetitions of the clip yield the same frames.
             time.sleep(seconds + 3.0)
         finally:
             for each in running:
@@ -143,7 +143,7 @@ def motion_frames(clips: list[Clip], seconds: float, folder: Path) -> MotionFram
 
 
 def _write_numbers(path: Path, frames: int) -> Path:
-    """A film in which each frame shows its number in black and white."""
+    """Write a film whose frames show their numbers in black and white."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, _NUMBERS_SIZE)
     for number in range(frames):
         row = np.repeat([255 * (number >> digit & 1) for digit in range(_DIGITS)], _DIGIT).astype(np.uint8)

@@ -40,7 +40,7 @@ _EXECD = """
   data_format = "influx"
 """
 
-#: What systemd makes of systemd.run= on the kernel's command line, which a container has not got.
+#: The effect of systemd.run= on the kernel's command line, which a container lacks.
 _FIRST_BOOT = """
 [Unit]
 ConditionPathExists=/boot/firmware/firstrun.sh

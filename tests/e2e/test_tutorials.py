@@ -30,7 +30,7 @@ _NOT_THE_USERS = ("common_site", "collectors_settings")
 
 
 class Walk:
-    """A tutorial that somebody follows on a machine: each block of commands or settings is used once, in order.
+    """Follows a tutorial on a machine: each block of commands or settings is used once, in order.
 
     Args:
         berry: the machine that the commands are typed on.
@@ -54,8 +54,8 @@ class Walk:
 
         Args:
             start: how the block starts.
-            folder: where the reader stands.
-            changes: what the page asks the reader to replace.
+            folder: the working directory.
+            changes: replacements in the commands, which the page requires of the reader.
         """
         commands = self._next(start).commands
         for old, new in (changes or {}).items():

@@ -162,7 +162,7 @@ def test_a_report_can_evaluate_every_rule() -> None:
 
 
 def expanded(value: Any, variables: dict[str, str]) -> Any:
-    """What Grafana makes of a setting: an unset variable is empty."""
+    """A setting as Grafana expands it: an unset variable is empty."""
     if isinstance(value, dict):
         return {key: expanded(each, variables) for key, each in value.items()}
     if isinstance(value, list):

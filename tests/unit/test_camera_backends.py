@@ -325,7 +325,7 @@ def test_implausible_frame_rate_is_ignored(frame_rate: float) -> None:
     [
         ("97", "there is no device /dev/video97; connect the camera"),
         ("/dev/no-camera", "there is no device /dev/no-camera"),
-        ("/dev/null", "/dev/null delivers no frame; it is no camera, or another program has it open"),
+        ("/dev/null", "/dev/null delivers no frame; it is not a camera, or another program has it open"),
         ("/dev/fd", "/dev/fd is not a camera; set source to a device such as /dev/video0"),
     ],
 )

@@ -147,7 +147,7 @@ def open_backend(
     timer: Callable[[], float],
 ) -> Backend:
     """Open the configured backend. Raises Unavailable, with the choices, if there is none."""
-    # A setting that is wrong must not leave a camera open.
+    # An invalid setting must not leave a camera open.
     settings.rotation(values)
     parse_polygons(values[settings.PRIVACY_MASK])
     source = values[settings.SOURCE]
@@ -184,7 +184,7 @@ def open_backend(
 
 
 def _prepared(camera: Backend, values: Values) -> Backend:
-    """The camera with its pictures turned and made black in places, where the settings want that."""
+    """The camera with rotated pictures and private areas, if configured."""
     degrees, areas = settings.rotation(values), parse_polygons(values[settings.PRIVACY_MASK])
     if not degrees and not areas:
         return camera
@@ -272,7 +272,7 @@ def parse_address(source: str) -> Address | None:
 def without_password(source: str) -> str:
     """A source for messages: of a URL only scheme, host and port; a file or a device unchanged.
 
-    What looks like a URL without its scheme is cut, too.
+    A text that looks like a URL without its scheme is shortened, too.
     """
     try:
         address = parse_address(source)

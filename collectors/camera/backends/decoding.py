@@ -47,7 +47,7 @@ _LOSS = re.compile(
 
 
 class _LossLog(logging.Handler):
-    """Notes in which threads FFmpeg has logged a loss: a handler costs nothing while nothing is logged."""
+    """Records the threads whose FFmpeg messages report a loss; without messages it costs nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Decoded(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """What a frame is made of.
+    """The image of a frame, with the means to obtain its colours.
 
     Args:
         image: the brightness, or blue, green and red.
@@ -171,7 +171,7 @@ class Video:
     def grey(self, frame: VideoFrame) -> Picture | None:
         """A picture's brightness, or the picture in colour; None for one that is too large.
 
-        FFmpeg decodes brightness and colour into planes of their own, so that brightness alone costs no conversion.
+        FFmpeg decodes brightness and colour into separate planes, so brightness needs no conversion.
         """
         name = frame.format.name
         width, height = frame.width, frame.height
@@ -218,7 +218,7 @@ class Video:
         try:
             packet = next(self._packets, None)
         except IndexError:
-            # At the end of a file in which damage has announced further streams, PyAV looks for those in vain.
+            # A damaged file may announce further streams; at its end, PyAV searches for them and fails.
             self._packets = iter(())
             return self.stream.codec_context.decode(None)
         if packet is None:

@@ -41,7 +41,7 @@ def open_source(
     source: str, values: Values, report: ErrorReporter, clock_ns: Callable[[], int], timer: Callable[[], float]
 ) -> Backend:
     """Open a file, a device or a URL. Raises Unavailable if it delivers no frame."""
-    # One thread is enough for small frames, and leaves the other cores to other work.
+    # One thread is sufficient for small frames, and leaves the other cores free.
     cv2.setNumThreads(1)
     address = parse_address(source)
     if address is not None:
@@ -82,12 +82,12 @@ class Capture(Protocol):
 
     @property
     def reason(self) -> str:
-        """Why it ended, if that is known."""
+        """The reason why it ended, if known."""
         ...
 
     @property
     def render(self) -> Callable[[], Image] | None:
-        """What makes the retrieved picture in colour, if it is grey."""
+        """A function that returns the retrieved picture in colour, if it is grey."""
         ...
 
     @property
@@ -276,11 +276,11 @@ def _open_device(path: str, values: Values) -> tuple[DeviceCapture, Image]:
         (cv2.CAP_PROP_FRAME_HEIGHT, values[settings.HEIGHT]),
         (cv2.CAP_PROP_FPS, values[settings.FRAME_RATE]),
     ):
-        capture.set(what, value)  # a camera ignores what it does not support
+        capture.set(what, value)  # a camera ignores unsupported settings
     image = _read(capture)
     if image is None:
         capture.release()
-        raise Unavailable(f"{path} delivers no frame; it is no camera, or another program has it open")
+        raise Unavailable(f"{path} delivers no frame; it is not a camera, or another program has it open")
     return DeviceCapture(capture), image
 
 

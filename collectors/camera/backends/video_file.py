@@ -1,4 +1,4 @@
-"""A video file, played at its recorded speed or another."""
+"""A video file, played at its recorded speed or at another one."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ class FramePositions:
     """Computes the position of each frame, in seconds since the first.
 
     Uses the container's own times while they increase, since a frame rate can vary; otherwise the stated frame rate.
-    A jump of more than an hour is left out: it comes from a clock that was set, or from parts that were joined.
+    A jump of more than an hour is skipped: it comes from a clock that was set, or from parts that were joined.
 
     Args:
         frame_rate: as stated.

@@ -124,7 +124,7 @@ class SoftwareRecorder(Recorder):
             self._drop(clip)
 
     def end(self, clip: Clip, since: float, *, last: bool) -> None:  # noqa: ARG002 - the buffer is always encoded
-        """End a clip, to which earlier frames from the time *since* on belong."""
+        """End a clip that includes earlier frames from the time *since* on."""
         self._worker.put(lambda: self._end(clip, since))
 
     # --- in the thread ---
