@@ -3,9 +3,8 @@
 It listens on no port, and writes only to a folder of the bench. Its detections are read from the pictures that it
 saves: each is one frame of the file, found by comparison.
 
-Motion takes the newest frame when it is ready for one, so a machine that is too slow makes it lose frames, which would
-count against it. Next to each group of files, one more motion plays a film of numbers and saves every frame; a missing
-number is a lost frame.
+Motion takes the newest frame when it is ready for one, and skips others, which counts against it. With each group of
+files, one more motion plays a film of numbers and saves every frame; where a number is missing, a frame was skipped.
 """
 
 from __future__ import annotations

@@ -9,23 +9,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from playwright.sync_api import BrowserContext, FloatRect, Page
+from playwright.sync_api import BrowserContext, FloatRect, Page, TimeoutError
 
 from tests.browser.conftest import PATIENCE_MS
 
 #: Width and height of an ordinary window of each size; the menu is docked in the first two.
 SIZES = {"1440": (1440, 900), "1280": (1280, 800), "390": (390, 844)}
 
-#: Notes each text on a canvas, with its place and width, since the axes of charts are no elements; and counts the
-#: requests that are not answered yet.
+#: Notes each text on a canvas, with its place and width, since the axes of charts are no elements; and the
+#: names of the requests that are not answered yet.
 _NOTE = """() => {
     localStorage.setItem('grafana.navigation.docked', 'true');
     localStorage.setItem('grafana.navigation.open', 'true');
-    window.sensetigPending = 0;
+    window.sensetigPending = new Set();
     const fetched = window.fetch;
     window.fetch = (...request) => {
-        window.sensetigPending += 1;
-        return fetched(...request).finally(() => { window.sensetigPending -= 1; });
+        const asked = {url: request[0]?.url ?? request[0]};
+        window.sensetigPending.add(asked);
+        return fetched(...request).finally(() => window.sensetigPending.delete(asked));
     };
     const proto = CanvasRenderingContext2D.prototype;
     const fill = proto.fillText;
@@ -45,13 +46,17 @@ _NOTE = """() => {
     };
 }"""
 
-#: Every panel of those given is there, none still loads, each has drawn something into its body, and no answer is
-#: waited for. Of a stream without a reading, Grafana draws the frame alone, and says that it loads.
-_DRAWN = """([ids, blank]) => ids.every(id => {
-    const panel = document.querySelector(`[data-viz-panel-key="panel-${id}"]`);
-    return panel && (blank.includes(id) || !panel.querySelector('[aria-label="Panel loading bar"]')
-        && panel.querySelector('[data-testid="data-testid panel content"]')?.childElementCount);
-}) && window.sensetigPending === 0 && [...document.images].every(image => image.complete)"""
+#: What the page still waits for: a panel of those given that is not there, loads, or has drawn nothing into its body;
+#: and answers. Of a stream without a reading, Grafana draws the frame alone, and says that it loads.
+_AWAITED = """([ids, blank]) => [
+    ...ids.filter(id => {
+        const panel = document.querySelector(`[data-viz-panel-key="panel-${id}"]`);
+        return !panel || !blank.includes(id) && (panel.querySelector('[aria-label="Panel loading bar"]')
+            || !panel.querySelector('[data-testid="data-testid panel content"]')?.childElementCount);
+    }).map(id => `panel ${id}`),
+    ...[...window.sensetigPending].map(asked => `answer to ${asked.url}`),
+    ...[...document.images].filter(image => !image.complete).map(image => image.src),
+]"""
 
 #: Texts of titles, headers, names and legends that are cut off, and axes that are, with the panel that they are in.
 _CUT = """desk => {
@@ -244,7 +249,13 @@ class View:
     def drawn(self, panels: Iterable[int]) -> None:
         """Wait until those panels are there and have drawn, and until every request has its answer."""
         # Asked now and then: by default it is asked with each frame, which makes the browser draw one after the other.
-        self.page.wait_for_function(_DRAWN, arg=[list(panels), self._blank], polling=100, timeout=2 * PATIENCE_MS)
+        awaited = [list(panels), self._blank]
+        try:
+            self.page.wait_for_function(
+                f"all => !({_AWAITED})(all).length", arg=awaited, polling=100, timeout=2 * PATIENCE_MS
+            )
+        except TimeoutError as error:
+            raise AssertionError(f"the page still waits for {self.page.evaluate(_AWAITED, awaited)}") from error
 
     def whole(self, size: str) -> int:
         """The window in that width, and as high as all that it shows, drawn; the height of that."""

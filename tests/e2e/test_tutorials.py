@@ -165,6 +165,7 @@ def found_dashboards(berry: Berry, password: str) -> set[str]:
     """The titles of the dashboards that the account `admin` finds at the address of the page."""
     headers = urllib3.make_headers(basic_auth=f"admin:{password}")
     # As in a browser whose user accepts the certificate.
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     with urllib3.HTTPSConnectionPool(berry.machine.address, cert_reqs="CERT_NONE", assert_hostname=False) as pool:
         answer = pool.request("GET", "/api/search?type=dash-db", headers=headers, timeout=60)
     assert answer.status == 200, answer.data

@@ -27,6 +27,8 @@ from collectors.camera.backends.simulated import Scene, SimulatedCamera
 from collectors.camera.backends.video_file import FramePositions, VideoFile
 from collectors.camera.detector import Image
 from collectors.camera.devices import find_device
+from collectors.camera.encoding import pack, unpack
+from collectors.camera.media.software import pack_frame
 from collectors.camera.pixels import stretch
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
@@ -553,7 +555,8 @@ class Device:
     """A camera that gives its pictures at once, one a time step, and then ends."""
 
     damaged, lost, failed, reason = False, False, 0, ""
-    render, video_range = None, False
+    render = render_planes = None
+    video_range = False
 
     def __init__(self, count: int, clock: Callable[[], float]) -> None:
         self.left = count
@@ -754,3 +757,52 @@ def test_file_is_played_to_its_end_though_damage_announces_more_streams(tmp_path
         return count
 
     assert frames(announced=True) == frames(announced=False) == 40
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_clip_is_packed_from_the_planes_of_a_video(tmp_path: Path, opener: Opener, small: bool) -> None:
+    path = str(tmp_path / "film.mp4")
+    picture = cv2.resize(np.random.default_rng(2).integers(0, 255, (6, 8, 3), dtype=np.uint8), (128, 96))
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", 10, {"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture, np.uint8), "bgr24")))
+        container.mux(stream.encode(None))
+    (frame,) = (each for each in opener(source=path, pace=0.0).frames(never) if each is not None)
+    assert frame.render_planes is not None
+    direct, converted = pack_frame(frame, small=small), pack(frame.colour(), small=small)
+    assert (direct.width, direct.height) == (converted.width, converted.height) == (128, 96)
+    assert np.abs(unpack(direct).astype(int) - unpack(converted)).mean() < 2
+    turned = next(iter(opener(source=path, pace=0.0, rotate=90).frames(never)))
+    assert turned is not None
+    assert turned.render_planes is None
+
+
+@pytest.mark.parametrize(
+    ("extension", "interval", "smoothed"),
+    [("mp4", 20, False), ("mp4", 200, True), ("mkv", 200, True), ("ts", 20, False)],
+)
+def test_blocks_are_smoothed_where_key_frames_are_far_apart(
+    tmp_path: Path, extension: str, interval: int, smoothed: bool
+) -> None:
+    path = tmp_path / f"film.{extension}"
+    generator = np.random.default_rng(3)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 10, {"crf": "35", "preset": "veryfast"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.codec_context.gop_size = interval
+        for _ in range(100):
+            image = generator.integers(0, 255, (120, 160, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
+        container.mux(stream.encode(None))
+
+    def pictures(*, smooth: bool) -> list[Image]:
+        video = decoding.open_video(str(path), "film", options={}, smooth=smooth)
+        assert isinstance(video, decoding.Video)
+        found = [video.grey(each.frame) for each in video.pictures()]
+        return [each.image.copy() for each in found if each is not None]
+
+    whole, cheap = pictures(smooth=True), pictures(smooth=False)
+    assert len(whole) == len(cheap) == 100
+    assert all(np.array_equal(*pair) for pair in zip(whole, cheap, strict=True)) is smoothed

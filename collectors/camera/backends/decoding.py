@@ -9,6 +9,7 @@ its log says so.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 import threading
@@ -72,6 +73,8 @@ av.logging.set_skip_repeated(False)
 logging.getLogger("libav").addHandler(_losses)
 logging.getLogger("libav").propagate = False
 
+#: Key frames are far apart beyond this; the number of entries of an index that are considered.
+_FAR_SECONDS, _MAX_ENTRIES = 6.0, 2000
 #: Damage lasts until a key frame, or for this many pictures: some encoders renew the picture in parts instead.
 _MAX_DAMAGED = 250
 
@@ -99,11 +102,13 @@ class Picture(NamedTuple):
         image: the brightness, or blue, green and red.
         render: makes the picture in colour of the brightness; None if it is in colour.
         video_range: whether grey levels run from 16 to 235.
+        render_planes: copies the planes as YUV 4:2:0; None if they have another form.
     """
 
     image: Image
     render: Callable[[], Image] | None = None
     video_range: bool = False
+    render_planes: Callable[[], Image] | None = None
 
 
 class Video:
@@ -113,8 +118,8 @@ class Video:
         container: the file or stream.
         stream: its video.
         shown: the source, for messages.
-        smooth: whether the edges of blocks are smoothed. That costs a sixth of decoding, and is only to be seen in
-            large pictures: those that detection and thumbnails are made of differ by less than the noise.
+        smooth: whether the edges of blocks are smoothed, which a sixth of decoding goes into. They are in any case if
+            the file states key frames that are far apart: until the next one, each picture deviates a little more.
 
     Raises:
         Unavailable: its pictures are too large to decode.
@@ -127,7 +132,7 @@ class Video:
         self.packets = self.keys = self.failed = 0
         context = stream.codec_context
         context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
-        if not smooth:
+        if not smooth and not _keys_are_far_apart(container, stream):
             context.options = {**context.options, "skip_loop_filter": "nokey"}
         # With more threads FFmpeg neither conceals lost parts of a picture nor says so, or delays pictures.
         context.thread_count = 1
@@ -177,7 +182,9 @@ class Video:
         # The plane keeps the frame alive, and the array the plane.
         image: Image = np.ndarray((height, width), np.uint8, memoryview(plane), strides=(plane.line_size, 1))
         full = name in _FULL_RANGE or frame.color_range == _JPEG_RANGE
-        return Picture(image, lambda: self._colour(frame), video_range=not full)
+        # Clips are encoded from planes of even sizes and this range.
+        plain = name == "yuv420p" and not full and not (width | height) & 1
+        return Picture(image, lambda: self._colour(frame), not full, frame.to_ndarray if plain else None)
 
     def _colour(self, frame: VideoFrame) -> Image:
         image = self.image(frame)
@@ -241,6 +248,18 @@ class Video:
             return False
         self._damaged_left -= 1
         return True
+
+
+def _keys_are_far_apart(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the beginning of a file's index has two key frames far apart; False if there is no index."""
+    entries = list(itertools.islice(stream.index_entries, _MAX_ENTRIES))
+    if not entries or stream.time_base is None:
+        return False
+    times = [float(each.timestamp * stream.time_base) for each in entries if each.is_keyframe]
+    times.append(float(entries[-1].timestamp * stream.time_base))
+    if container.duration is not None and len(entries) < _MAX_ENTRIES:
+        times.append(times[0] + container.duration / av.time_base)  # an index may have nothing but key frames
+    return max(late - early for early, late in itertools.pairwise(times)) > _FAR_SECONDS
 
 
 def open_video(

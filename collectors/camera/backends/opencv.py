@@ -95,6 +95,11 @@ class Capture(Protocol):
         """Whether the grey levels of the retrieved picture run from 16 to 235."""
         ...
 
+    @property
+    def render_planes(self) -> Callable[[], Image] | None:
+        """What copies the planes of the retrieved picture, if they are YUV 4:2:0."""
+        ...
+
     def grab(self) -> bool:
         """Wait for the next packet or picture; False at the end."""
         ...
@@ -112,7 +117,8 @@ class DeviceCapture:
     """A device that OpenCV has opened; it delivers whole pictures or none."""
 
     damaged, lost, failed, reason = False, False, 0, ""
-    render, video_range = None, False
+    render = render_planes = None
+    video_range = False
 
     def __init__(self, capture: Any) -> None:
         self._capture = capture
@@ -231,6 +237,7 @@ class LiveSource:
             inherited=not lost,
             render=capture.render,
             video_range=capture.video_range,
+            render_planes=capture.render_planes,
         )
 
     def _put(self, frame: Frame) -> None:

@@ -45,6 +45,8 @@ class StreamCapture:
         self.render: Callable[[], Image] | None = None
         #: Whether the grey levels of the retrieved picture run from 16 to 235.
         self.video_range = False
+        #: What copies its planes, if they are YUV 4:2:0.
+        self.render_planes: Callable[[], Image] | None = None
 
     @property
     def damaged(self) -> bool:
@@ -98,7 +100,7 @@ class StreamCapture:
         found = None if self._grabbed is None else self._video.grey(self._grabbed.frame)
         if found is None:
             return False, _NO_IMAGE
-        image, self.render, self.video_range = found
+        image, self.render, self.video_range, self.render_planes = found
         return True, image
 
     def release(self) -> None:

@@ -127,6 +127,7 @@ class VideoFile:
                     inherited=not picture.lost,
                     render=found.render,
                     video_range=found.video_range,
+                    render_planes=found.render_planes,
                 )
             picture = next(pictures, None)
         self._check_end(stated, clock, count)

@@ -148,7 +148,7 @@ def _devices() -> Panel:
             DataTransformerConfig(id_val="sortBy", options={"sort": [{"field": "Urgency", "desc": True}]}),
         ),
         hidden=("Time", "Urgency"),
-        order=("device", "Verdict", "Why", "Last seen", "CPU", "Hottest", "Disk", "site", "Page"),
+        order=("Verdict", "device", "Why", "Last seen", "CPU", "Hottest", "Disk", "site", "Page"),
         renamed={"device": "Device", "site": "Site"},
         columns=_looks(),
         size=(24, 14),
@@ -161,7 +161,6 @@ def _alerts() -> Panel:
         "Active alerts",
         "The alerts of all devices that are active now. Open one for its meaning and its runbook.",
         "",
-        instances=True,
         size=(24, 6),
     )
 
@@ -171,8 +170,8 @@ def _looks() -> dict[str, list[DynamicConfigValue]]:
     link = [{"title": "Open ${__data.fields.Device}", "url": _TO_DEVICE, "targetBlank": False}]
     text = {"type": "color-text"}
     looks = {
-        "Device": properties(links=link, custom__width=160, custom__cellOptions={"type": "auto", "wrapText": True}),
-        "Verdict": properties(mappings=value_map(_VERDICTS), custom__cellOptions=text, custom__width=85),
+        "Device": properties(links=link, custom__width=130, custom__cellOptions={"type": "auto", "wrapText": True}),
+        "Verdict": properties(mappings=value_map(_VERDICTS), custom__cellOptions=text, custom__width=80),
         "Why": properties(custom__minWidth=150, custom__cellOptions={"type": "auto", "wrapText": True}),
         "Last seen": properties(unit=CLOCK, custom__width=105),
         "CPU": gauge_cell(_bare(thresholds.BUSY), width=105),
@@ -247,13 +246,15 @@ def _details() -> list[Panel]:
             order=("host", "collector", "State", "Time"),
             renamed={"host": "Device", "collector": "Collector", "Time": "Reported"},
             columns={
-                "Device": properties(links=link),
+                "Device": properties(links=link, custom__minWidth=150),
+                "Collector": properties(custom__width=100),
                 "State": properties(
+                    custom__width=70,
                     mappings=value_map({"0": ("failing", thresholds.ACT)}),
                     custom__cellOptions={"type": "color-text"},
                     custom__align="left",
                 ),
-                "Reported": properties(unit=CLOCK),
+                "Reported": properties(unit=CLOCK, custom__width=105),
             },
             size=(12, 8),
             no_data="No failing collector",

@@ -121,6 +121,5 @@ def active(size: tuple[int, int]) -> Panel:
         "Active alerts",
         "The alerts of this device that are active now. Open one for its meaning and its runbook.",
         '{device="$host"}',
-        instances=False,
         size=size,
     )

@@ -51,6 +51,10 @@ CLOCK = "dateTimeAsLocalNoDateIfToday"
 #: The width of the arrow in the heading of the column that a table is sorted by.
 _ARROW = 20
 
+#: The width of columns with names that are longer than their heading, in a table as wide as the dashboard.
+_NAMES = {"Device": 150, "Field": 170, "Reason": 115, "Container": 130}
+_WHOLE = 24
+
 #: The column with the time of the first of several joined tables.
 AGE = "Age"
 
@@ -357,7 +361,9 @@ def listing(
         given = {value.id_val for value in (columns or {}).get(name, ())}
         more: dict[str, object] = {}
         if not given & {"custom.width", "custom.minWidth"}:
-            more["custom__minWidth"] = heading_width(name) + (_ARROW if name == sort else 0)
+            # Grafana gives every column its share or more: in a narrow table, a wide one would push the others out.
+            wide = _NAMES.get(name, 0) if size[0] == _WHOLE else 0
+            more["custom__minWidth"] = max(heading_width(name) + (_ARROW if name == sort else 0), wide)
         if "noValue" not in given:
             more["noValue"] = "–"  # otherwise an empty cell would show the panel's text for no data
         if more:
@@ -398,11 +404,10 @@ def words(title: str, content: str, *, size: tuple[int, int]) -> text.Panel:
     return panel.mode(TextMode.MARKDOWN).content(content)
 
 
-def alerts(title: str, description: str, labels: str, *, instances: bool, size: tuple[int, int]) -> dashboard.Panel:
+def alerts(title: str, description: str, labels: str, *, size: tuple[int, int]) -> dashboard.Panel:
     """The active alerts, most severe first, each with a link to its rule, which has the runbook.
 
     Args:
-        instances: list the devices of each alert.
         labels: which instances, such as ``{device="pi-hall"}``; empty for all.
     """
     panel = with_basics(dashboard.Panel().type("alertlist"), title, description, (), size, "", None)
@@ -418,7 +423,7 @@ def alerts(title: str, description: str, labels: str, *, instances: bool, size: 
             "alertName": "",
             "alertInstanceLabelFilter": labels,
             "datasource": "-- Grafana --",
-            "showInstances": instances,
+            "showInstances": False,
             "showInactiveAlerts": False,
             "stateFilter": states,
         }

@@ -37,10 +37,10 @@ def _joystick() -> list[Panel]:
             "The latest presses and releases, one per row.",
             _SOURCE.points(
                 "joystick",
-                {"direction": "Direction", "action": "Action", "held_seconds": "Held", "device": "Device"},
+                {"direction": "Direction", "action": "Action", "held_seconds": "Held"},
                 limit=20,
             ),
-            order=("Time", "Direction", "Action", "Held", "Device"),
+            order=("Time", "Direction", "Action", "Held"),
             columns={
                 "Time": properties(unit=CLOCK, custom__width=100),
                 "Held": properties(unit="s", decimals=2, noValue="–", custom__width=70),

@@ -31,7 +31,6 @@ def _telemetry() -> list[Panel]:
             _SOURCE.total("telemetry_rejected", "count", "Rejected"),
             steps=thresholds.SELDOM,
             size=(6, 6),
-            no_data=_NONE,
         ),
         lines(
             "Rejections by reason",
@@ -76,6 +75,7 @@ def _store() -> list[Panel]:
             order=("device", "Status", "Messages", "Repeated"),
             renamed={"device": "Device"},
             columns={
+                "Device": properties(custom__minWidth=150),
                 "Status": properties(custom__width=90),
                 "Messages": properties(custom__width=110),
                 "Repeated": properties(custom__width=100),
@@ -110,7 +110,6 @@ def _store() -> list[Panel]:
             _SOURCE.total("device_store", "failures", "Failures"),
             steps=thresholds.SELDOM,
             size=(6, 7),
-            no_data=_OFF,
         ),
         number(
             "Messages not counted",
@@ -119,7 +118,6 @@ def _store() -> list[Panel]:
             _SOURCE.total("device_store", "lost_messages", "Lost"),
             steps=thresholds.NEVER,
             size=(6, 7),
-            no_data=_OFF,
         ),
         lines(
             "State write time",
