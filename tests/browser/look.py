@@ -46,8 +46,8 @@ _NOTE = """() => {
     };
 }"""
 
-#: What the page still waits for: a panel of those given that is not there, loads, or has drawn nothing into its body;
-#: and answers. Of a stream without a reading, Grafana draws the frame alone, and says that it loads.
+#: Reasons why the page is not complete: a given panel that is missing, is loading, or has an empty body; pending
+#: requests. For a stream without a reading, Grafana draws only the frame and reports that it is loading.
 _AWAITED = """([ids, blank]) => [
     ...ids.filter(id => {
         const panel = document.querySelector(`[data-viz-panel-key="panel-${id}"]`);

@@ -92,7 +92,7 @@ CONDITIONS = {
 
 
 def film(condition: Condition, *, visited: bool) -> Iterator[Image]:
-    """The pictures of a scene that somebody crosses, or nobody."""
+    """The pictures of a scene, with or without a person who crosses it."""
     generator = np.random.default_rng(8)
     width, height = condition.width, condition.height
     room = cv2.resize(generator.integers(50, 180, (6, 8, 3), dtype=np.uint8), (width, height)).astype(np.float64)
