@@ -43,7 +43,7 @@ BACKEND = Setting(
     "backend",
     str,
     "auto",
-    "Source of presses; auto is the board where there is one.",
+    "Source of presses; auto is the board if there is one.",
     choices=("auto", "hat", "emulator", "simulated"),
 )
 DEVICE: Setting[str | None] = Setting("device", str, None, "The tag `device`; by default the host's name.")

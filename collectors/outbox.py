@@ -55,7 +55,7 @@ RECEIVER = Measurement(
 #: dropped, rejected, refused or damaged, and counted once.
 DELIVERY = Measurement(
     "delivery",
-    "What became of the points behind the collectors.",
+    "Outcomes of the points after the collectors.",
     (Tag("stage", "telegraf or outbox: who counts."),),
     (
         Field("metrics_written", int, "", "Points that Telegraf has written since it started.", 0),

@@ -13,7 +13,7 @@ def linked(text: str, root: str) -> str:
 
     Args:
         text: a message that names files such as ``docs/how-to/tls.md``.
-        root: the address of the documentation site; empty where there is none, and the files stay.
+        root: the address of the documentation site; empty if there is none, so that files are named.
 
     >>> linked("see docs/how-to/tls.md#own", "https://hub.local/public/sensetig")
     'see https://hub.local/public/sensetig/how-to/tls.html#own'

@@ -1,4 +1,4 @@
-"""Shared by the tests of the dashboards: their targets, and the queries that Grafana makes of them.
+"""Helpers for the tests of the dashboards: their targets, and their queries as Grafana sends them.
 
 The values of variables are put in as Grafana's InfluxQL datasource does it:
 https://grafana.com/docs/grafana/latest/datasources/influxdb/template-variables/

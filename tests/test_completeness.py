@@ -138,7 +138,7 @@ def test_a_declaration_says_all_that_its_readers_need(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", catalogue())
-def test_a_collector_s_settings_are_said_once_and_in_sentences(name: str) -> None:
+def test_a_collector_s_settings_are_described_once_and_in_sentences(name: str) -> None:
     settings = collector_module(name).SETTINGS
     names = [setting.name for setting in settings]
     assert sorted(names) == sorted(set(names))

@@ -53,6 +53,11 @@ PHRASES = {
         "of its own": "of (?:its|one's|their) own",
         "had back": "had back",
         "in which": "(?:by|in|from|to|with|of) which",
+        "where there is": "where there (?:is|are|was|were)",
+        "again and again": "again and again|once more|over and over",
+        "is said": "(?:is|are|was|were) said",
+        "makes of": "(?:makes?|becomes?|became) of",
+        "that is no": "(?:that|which|it|they) (?:is|are|was|were) no(?! (?:longer|more))",
     }.items()
 }
 
@@ -125,7 +130,7 @@ class Count(NamedTuple):
 
 
 def imperative(sentence: str) -> bool:
-    """Whether the first word can be an imperative. A word that is no known verb gets the benefit of the doubt."""
+    """Whether the first word can be an imperative. An unknown word gets the benefit of the doubt."""
     first = re.match(r"[A-Za-z][A-Za-z'-]*", sentence)
     if first is None:
         return False

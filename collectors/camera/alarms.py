@@ -18,9 +18,9 @@ _MIN_CONTRAST_SHARE = 0.15
 #: An image is that of the usual view, in whatever light, if its parts are this much like it (correlation), and if
 #: they differ by this many grey levels.
 _USUAL_LIKENESS, _USUAL_CONTRAST = 0.7, 0.7
-#: Time constant with which the usual contrast follows a lower one, in seconds.
+#: Time constant of the usual contrast when it decreases, in seconds.
 _USUAL_SECONDS = 600.0
-#: Grid, across and down, that the image is averaged to before its contrast is measured: that removes noise.
+#: Columns and rows that the image is averaged to before its contrast is measured, which removes noise.
 _GRID = (32, 24)
 
 
@@ -89,7 +89,7 @@ class Alarms:
         return 0 < self._covered_after <= seconds - self._blank_since + 1e-6
 
     def _is_usual_view(self, parts: Image) -> bool:
-        """Whether the image, however dark or faint, shows what the last clear one has shown."""
+        """Whether the image, however dark or faint, shows the same view as the last clear one."""
         if self._view is None or self._view.shape != parts.shape:
             return False
         return float(cv2.matchTemplate(parts, self._view, cv2.TM_CCOEFF_NORMED)[0, 0]) >= _USUAL_LIKENESS

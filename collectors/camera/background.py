@@ -18,12 +18,14 @@ from collectors.camera.pixels import Image, estimate_noise
 EPSILON_SECONDS = 1e-6
 #: Age of the frame that motion is measured against, of the one between, and interval at which frames are kept.
 _EARLIER_SECONDS, _MIDDLE_SECONDS, _KEEP_SECONDS = 0.4, 0.2, 0.1
-#: After a pause of this many intervals between frames, and of at least this long, the frame before it is no measure.
+#: Minimum pause, in intervals between frames and in seconds, after which the frame before it is not comparable.
 _PAUSE_INTERVALS, _PAUSE_SECONDS = 3.0, 1.0
-#: Interval of learning the background; a shorter one costs time and changes nothing.
+#: Interval of learning the background; a shorter one costs time without any benefit.
 _LEARN_SECONDS = 0.2
 #: A change of the mean brightness by this many grey levels is daylight, not noise.
 _DAYLIGHT_LEVELS = 0.3
+#: A change of the brightness by this share is light, not noise.
+_FLICKER_SHARE = 0.005
 #: Moving pixels are learned this many times slower than others, at this interval.
 _MOVING_SLOWNESS, _MOVING_LEARN_SECONDS = 10.0, 1.0
 #: Pixels this close to a moving pixel belong to it, such as the inside of a coat.
@@ -32,9 +34,9 @@ _MOVING_KERNEL = cv2.getStructuringElement(cv2.MORPH_RECT, (7, 7))
 _NOISE_WEIGHT = 0.25
 #: A young background is the mean of up to this many images.
 _YOUNG_IMAGES = 20
-#: A background of another light is worth this many images.
+#: Weight of a background of another light, in images.
 _REFINED_IMAGES = 4
-#: Number of backgrounds of other lights that are remembered, and the age from which one is worth it.
+#: Number of remembered backgrounds of other lights, and the minimum age of such a background.
 _REMEMBERED, _REMEMBERED_SECONDS = 3, 3.0
 
 
@@ -50,7 +52,7 @@ class Background:
     """A learned background.
 
     Args:
-        background_seconds: time constant with which it follows lasting changes.
+        background_seconds: time constant for following lasting changes.
     """
 
     def __init__(self, background_seconds: float) -> None:
@@ -143,7 +145,7 @@ class Background:
     def warm_up(self, grey: Image, difference: Image, visible: Image | None, seconds: float) -> None:
         """Learn the mean of the images so far, and the noise around it."""
         self._images += 1
-        self.learn_noise(difference, visible, first=self._images == 2)
+        self._learn_noise_under_its_light(grey, difference, visible)
         self._blend(grey, max(1.0 / self._images, 1.0 / _YOUNG_IMAGES))
         self._learned_at = seconds
 
@@ -152,7 +154,7 @@ class Background:
         if self.is_young:
             # Changes since the first image may be a walking person.
             self._images += 1
-            self.learn_noise(cv2.absdiff(grey, self.level), visible, first=self._images == 2)
+            self._learn_noise_under_its_light(grey, cv2.absdiff(grey, self.level), visible)
             still = cv2.bitwise_not(cv2.dilate(changed, _MOVING_KERNEL))
             cv2.accumulateWeighted(grey, self._mean, 1.0 / self._images, still)
             self._round()
@@ -166,7 +168,7 @@ class Background:
         if moving is None:
             self._blend(grey, weight)
             return
-        # A moving object must not become background, yet motion must not last for ever: learn it slowly.
+        # A moving object must not become background, but motion must not last forever either, so it is learned slowly.
         moving = np.asarray(cv2.dilate(moving, _MOVING_KERNEL), np.uint8)
         self._moving_seconds += elapsed
         if self._moving_seconds >= _MOVING_LEARN_SECONDS - EPSILON_SECONDS:
@@ -176,17 +178,21 @@ class Background:
         cv2.accumulateWeighted(grey, self._mean, weight, cv2.bitwise_not(moving))
         self._round()
 
+    def _learn_noise_under_its_light(self, grey: Image, difference: Image, visible: Image | None) -> None:
+        """Learn the noise of an image, without a difference in brightness that the light makes, such as flicker."""
+        gain = lighting.typical_gain(lighting.cells(self.level), lighting.cells(grey))
+        if abs(gain - 1.0) > _FLICKER_SHARE:
+            difference = cv2.absdiff(grey, cv2.convertScaleAbs(self.level, alpha=gain))
+        self.learn_noise(difference, visible, first=self._images == 2)
+
     def skip_learning(self, seconds: float) -> None:
         """Leave out an image, such as one of a shaking camera."""
         self._learned_at = seconds
 
     # --- the last moment ---
 
-    def keep(self, grey: Image, seconds: float) -> Moment:
-        """Keep an image; returns those of the last moment before it.
-
-        At a low frame rate, that is the previous image alone; after a pause, it is this image.
-        """
+    def keep(self, grey: Image, seconds: float) -> None:
+        """Keep an image as one of the last moment."""
         recent = self._recent
         interval, self._kept_at = seconds - self._kept_at, seconds
         if interval > max(_PAUSE_SECONDS, _PAUSE_INTERVALS * self._interval):
@@ -194,13 +200,21 @@ class Background:
         self._interval = interval
         while len(recent) > 1 and seconds - recent[1][0] >= _EARLIER_SECONDS - EPSILON_SECONDS:
             recent.popleft()
-        earlier, newest = recent[0][1], recent[-1][1]
-        middle = next(
-            (image for when, image in reversed(recent) if seconds - when >= _MIDDLE_SECONDS - EPSILON_SECONDS), earlier
-        )
         if seconds - recent[-1][0] >= _KEEP_SECONDS - EPSILON_SECONDS:
             recent.append((seconds, grey))
-        return Moment(earlier, middle, newest)
+
+    def moment(self, seconds: float) -> Moment:
+        """The images of the last moment before the image of this time, which was kept last.
+
+        At a low frame rate, that is the previous image alone; after a pause, it is this image.
+        """
+        before = [each for each in self._recent if each[0] < seconds] or list(self._recent)
+        earliest, newest = before[0][1], before[-1][1]
+        middle = next(
+            (image for when, image in reversed(before) if seconds - when >= _MIDDLE_SECONDS - EPSILON_SECONDS),
+            earliest,
+        )
+        return Moment(earliest, middle, newest)
 
     def smooth_moment(self, smooth: Callable[[Image], Image]) -> None:
         """Smooth the images of the last moment, like those that follow."""

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from collectors.camera.backends import Backend, Frame, SupportsExposure
+from collectors.camera.damage import DamagedView
 from collectors.camera.detector import EPSILON_SECONDS, Detection, Detector
 from collectors.camera.encoding import thumbnail_uri
 from collectors.camera.events import Event, EventTracker
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
+from collectors.camera.sampling import Sampler
 from collectors.camera.schedule import Schedule
 from collectors.camera.settings import Config, DetectorConfig
 from collectors.core.errors import ErrorReporter
@@ -112,6 +114,8 @@ class CameraCollector:
         )
         exposure = backend if isinstance(backend, SupportsExposure) else None
         self._status = StatusCounter(backend.dropped, self._detection, exposure)
+        self._sampler = Sampler(config)
+        self._damaged_view = DamagedView(config.detector)
         self._last = Detection()
         self._blind = False
         self._damaged_at: float | None = None
@@ -124,7 +128,7 @@ class CameraCollector:
         try:
             yield from self._stream(wait)
         except Exception:
-            yield self._final_metrics()  # report what was collected until the failure
+            yield self._final_metrics()  # report the metrics collected before the failure
             raise
         yield self._final_metrics()
 
@@ -137,9 +141,11 @@ class CameraCollector:
     def _stream(self, wait: Wait) -> Iterator[list[Metric]]:
         remaining = self._config.frames or None
         while True:
-            # When a file restarts, its end is no background for its beginning.
+            # When a file restarts, its end is not a background for its beginning.
             detector: Detector | None = None
             config = self._detection.config
+            self._sampler = Sampler(self._config)
+            self._damaged_view = DamagedView(self._config.detector)
             last: float | None = None
             for frame in self._backend.frames(wait):
                 if frame is not None:
@@ -151,6 +157,8 @@ class CameraCollector:
                 elif detector is None or config is not self._detection.config:
                     config = self._detection.config
                     detector = Detector(config or self._config.detector)
+                    self._sampler = Sampler(self._config._replace(detector=config or self._config.detector))
+                    self._damaged_view = DamagedView(config or self._config.detector)
                 yield self._process(detector, frame)
                 if frame is not None and remaining is not None:
                     remaining -= 1
@@ -182,9 +190,14 @@ class CameraCollector:
             metrics.extend(self._end_event())
             detection = Detection()
         elif frame.damaged:
-            detection = Detection()  # damage would count as motion, and become background
+            # In the usual detector, damage would count as motion, and become background.
+            if frame.inherited:
+                detection = self._damaged_view.detect(frame.image, frame.seconds, video_range=frame.video_range)
+            else:
+                detection = Detection()
         else:
-            detection = detector.detect(frame.image, frame.seconds)
+            self._damaged_view.clear()
+            detection = self._detect(detector, frame)
         self._report_damage(frame)
         if detection.reset_reason == "size":
             height, width = frame.image.shape[:2]
@@ -193,20 +206,29 @@ class CameraCollector:
             self._report_alarms(detection)
         for listener in self._listeners:
             listener.on_frame(frame, detection)
-        if frame.damaged:
+        if frame.damaged and not detection.moving:
             ended = self._events.idle(frame.seconds)
         else:
             ended = self._events.update(frame.seconds, frame.time_ns, detection, frame)
-        metrics.extend(self._metric(event) for event in ended)
+        for event in ended:
+            metrics.append(self._metric(event))
         self._status.add(now, time_ns, None if frame.damaged else detection, self._stopwatch() - start)
         return metrics
+
+    def _detect(self, detector: Detector, frame: Frame) -> Detection:
+        skipped = self._sampler.result_for_skipped(frame.seconds)
+        if skipped is not None:
+            return skipped
+        detection = detector.detect(frame.image, frame.seconds, video_range=frame.video_range)
+        self._sampler.add(detection, frame.seconds, noisy=detector.noisy)
+        return detection
 
     def _report_damage(self, frame: Frame) -> None:
         """Report damaged frames once, until there has been none for some time."""
         if frame.damaged:
             if self._damaged_at is None:
                 self._report.error(
-                    f"frames of {self._backend.name} arrive damaged, and no motion is detected in them; "
+                    f"frames of {self._backend.name} arrive damaged, and only large motion is detected in them; "
                     "check the file, or the network to the camera and that rtsp_transport is tcp"
                 )
             self._damaged_at = frame.seconds
@@ -254,10 +276,12 @@ class CameraCollector:
         }
         time_ns = event.start_ns
         if event.kind == "end":
-            fields["duration_seconds"] = round(event.duration_seconds, 6)
+            # The clock of the frames has fewer digits the longer the machine is up.
+            duration = round(event.duration_seconds, 6)
+            fields["duration_seconds"] = duration
             fields["frames"] = event.frames
             fields["interrupted"] = event.interrupted
-            time_ns += round(event.duration_seconds * 1e9)
+            time_ns += round(duration * 1e9)
         for listener in self._listeners:
             fields.update(listener.on_event(event))
         return Metric(self._event_series[event.kind], fields, time_ns)

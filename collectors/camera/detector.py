@@ -175,9 +175,14 @@ class Detector:
 
     @property
     def threshold(self) -> float:
-        """Grey levels by which a changed pixel must differ."""
+        """Minimum difference of a changed pixel, in grey levels."""
         dim = min(1.0, max(_DIM_SHARE, self._brightness / _DIM_LEVEL))
         return max(self._config.least_difference * dim, self._config.noise_factor * self._background.noise)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether images are smoothed because of their noise."""
+        return self._smooth
 
     @property
     def state(self) -> DetectorState:
@@ -192,20 +197,40 @@ class Detector:
             self._background.noise,
         )
 
-    def detect(self, image: Image, seconds: float) -> Detection:
-        """The result for an image taken at a monotonic time in seconds."""
+    def detect(self, image: Image, seconds: float, *, video_range: bool = False) -> Detection:
+        """The result for an image taken at a monotonic time in seconds.
+
+        Args:
+            image: grey, or blue, green and red.
+            seconds: the time.
+            video_range: whether its grey levels run from 16 to 235, as those of video do.
+        """
         if self._origin is None:
             self._origin = seconds
         # Relative and rounded, so that the same images get the same result whatever the clock shows.
         seconds = round(seconds - self._origin, _TIME_DIGITS)
         small = shrink(image, self._config.detect_width)
+        if video_range:
+            small = pixels.stretch(small)
         alarms = self._alarms.update(small, seconds)
         self._brightness = alarms.brightness
         found = self._detect(image, cv2.blur(small, (3, 3)), seconds)
         self._detected_at = seconds
         if found.moving:
             self._moved_at = seconds
-        return found._replace(covered=alarms.covered, frozen=alarms.frozen, brightness_percent=alarms.brightness / 2.55)
+        return Detection(
+            found.moving,
+            found.changed_percent,
+            found.area_percent,
+            found.score,
+            found.box,
+            found.reset_reason,
+            found.blind,
+            found.shift_percent,
+            alarms.covered,
+            alarms.frozen,
+            alarms.brightness / 2.55,
+        )
 
     def _detect(self, image: Image, grey: Image, seconds: float) -> Detection:
         background = self._background
@@ -223,8 +248,10 @@ class Detector:
                 background.smooth_moment(self._smoothed)
             else:
                 background.forget_moment(grey, seconds)
-        grey = self._smoothed(grey)
-        self._grey, self._level = grey, self._smoothed(background.level)
+        self._level = background.level
+        if self._smooth:
+            grey, self._level = self._smoothed(grey), self._smoothed(background.level)
+        self._grey = grey
         self._difference = cv2.absdiff(grey, self._level)
         if background.age(seconds) < self._warm_up_seconds - EPSILON_SECONDS:
             background.warm_up(self._sharp, self._difference, self._visible, seconds)
@@ -263,12 +290,12 @@ class Detector:
 
     def _above_threshold(self, difference: Image) -> Image:
         changed = threshold_mask(difference, self.threshold)
-        return changed if self._visible is None else np.asarray(cv2.bitwise_and(changed, self._visible), np.uint8)
+        return changed if self._visible is None else cv2.bitwise_and(changed, self._visible)
 
     def _classify(self, grey: Image, count: int, seconds: float) -> Detection:
         """Whether the changed pixels are motion, given their number."""
         percent = 100.0 * count / grey.size
-        moment = self._background.keep(grey, seconds)
+        self._background.keep(grey, seconds)
         no_motion = Detection(changed_percent=percent)
         if percent < self._config.min_area_percent:
             return no_motion
@@ -276,6 +303,7 @@ class Detector:
         blobs = pixels.blobs(self._changed, min_area)
         if not blobs:
             return no_motion
+        moment = self._background.moment(seconds)
         moved = cv2.bitwise_and(threshold_mask(cv2.absdiff(grey, moment.earliest), self.threshold), self._changed)
         self._moving_pixels = np.asarray(moved, np.uint8)
         moving = [
@@ -312,7 +340,7 @@ class Detector:
         return cv2.countNonZero(cv2.bitwise_and(moved, threshold_mask(beyond, _BEYOND_SHARE * self.threshold)))
 
     def _appeared_at_once(self, blob: Rectangle, area: int, moment: Moment, min_area: float) -> bool:
-        """Whether a region has changed at one time only, as a lamp does, or what is put down."""
+        """Whether a region has changed at a single time, like a lamp or an object that is put down."""
         # A lamp may have half of its light in one image, which something large has in few.
         middle = moment.middle if area < _LARGE_AREAS * min_area else moment.newest
         if middle is moment.earliest:
@@ -356,7 +384,7 @@ class Detector:
             grey: the image.
             count: number of changed pixels.
             seconds: time of the image.
-            switched: whether so much has changed that the light may have been switched.
+            switched: whether the change is large enough for a switched light.
         """
         background = self._background
         now = lighting.cells(grey)
@@ -387,7 +415,7 @@ class Detector:
         return True
 
     def _is_worse(self, difference: Image) -> bool:
-        """Whether the background is so much noisier under another light that starting over is better."""
+        """Whether the background is too noisy under another light, so that starting over is better."""
         noise = estimate_noise(difference, self._visible)
         return noise > max(_RELIT_NOISE, _RELIT_NOISE_TIMES * self._background.noise)
 
@@ -422,7 +450,7 @@ class Detector:
         """How far the image has shifted, if a movement of the camera explains most of the change.
 
         Reduces the changed pixels to those that the movement does not explain, without the strip that appeared at the
-        edges. Besides a shift, that is a small zoom or rotation, of which the shift of the center is returned.
+        edges. A small zoom or rotation is accepted as well; the shift of its centre is returned.
         """
         right, down = pixels.estimate_shift(self._level, grey)
         limit = self._config.shake_percent / 100.0 * grey.shape[1]
@@ -462,7 +490,7 @@ class Detector:
         return found._replace(shift_percent=100.0 * math.hypot(*shift) / grey.shape[1])
 
     def _update_noise(self, grey: Image, seconds: float) -> None:
-        """Follow daylight, and learn the noise; switch smoothing on where there is much."""
+        """Follow daylight, and learn the noise; enable smoothing if there is much noise."""
         background = self._background
         self._noise_at = seconds
         still = cv2.bitwise_not(self._changed) if self._visible is None else cv2.subtract(self._visible, self._changed)

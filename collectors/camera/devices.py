@@ -7,7 +7,7 @@ import re
 
 from collectors.core.api import Unavailable
 
-#: Drivers of devices that are no cameras, or parts of a camera that needs libcamera.
+#: Drivers of devices that are not cameras, or parts of a camera that needs libcamera.
 _IGNORED_DRIVERS = ("unicam", "rp1-cfe", "bcm2835-isp", "bcm2835-codec", "pispbe", "rpivid", "rpi-hevc-dec")
 _LIBCAMERA = ("unicam", "rp1-cfe")
 

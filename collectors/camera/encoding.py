@@ -97,6 +97,13 @@ def pack(image: Image, *, small: bool) -> PackedFrame:
     return PackedFrame(data, width, height, data.nbytes)
 
 
+def pack_planes(planes: Image, *, small: bool) -> PackedFrame:
+    """Pack an image whose planes of YUV 4:2:0 lie one below the other; its sizes are even."""
+    if small:
+        return pack(np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), np.uint8), small=True)
+    return PackedFrame(planes, planes.shape[1], planes.shape[0] * 2 // 3, planes.nbytes)
+
+
 def unpack(packed: PackedFrame) -> Image:
     """The frame's planes, one below the other."""
     if packed.data.ndim == 2:

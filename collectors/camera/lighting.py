@@ -1,8 +1,7 @@
 """Changes of light: how a background looks under the light of another image.
 
 A light that is switched, an exposure that adapts or a cloud changes the brightness of a place by a factor that varies
-smoothly across the image. The factor is fitted to the means of a coarse grid of cells, in which an object is an
-outlier.
+smoothly across the image. The factor is fitted to the means of a coarse grid of cells, where an object is an outlier.
 """
 
 from __future__ import annotations
@@ -47,6 +46,11 @@ def is_relit(before: NDArray[np.float32], now: NDArray[np.float32]) -> bool:
     return bool(np.count_nonzero(change > _CELL_LEVELS) > most or np.count_nonzero(change < -_CELL_LEVELS) > most)
 
 
+def typical_gain(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
+    """The median of the factors between the means of two images' cells."""
+    return float(np.median((now + _DARK) / (before + _DARK)))
+
+
 def fit_gain(before: NDArray[np.float32], now: NDArray[np.float32]) -> NDArray[np.float32]:
     """The factor between the means of two images' cells: a quadratic function of the place, without outliers.
 
@@ -77,7 +81,7 @@ def spread(gain: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float
 
 
 def likeness(before: Image, now: Image, changed: Image) -> float | None:
-    """Correlation of the detail of two images where they differ, from -1 to 1; None if there is too little to tell.
+    """Correlation of the detail of two images where they differ, from -1 to 1; None if there is too little detail.
 
     A change of light keeps the detail, and an object in front of it does not.
     """

@@ -28,7 +28,7 @@ CAMERA = Measurement(
             "damaged",
             int,
             "",
-            "Damaged frames since the last status, such as by packet loss; no motion is detected in them.",
+            "Damaged frames since the last status, such as by packet loss; only large motion is detected in them.",
             0,
         ),
         Field("detection", bool, "", "Whether motion detection is on; a command can switch it off and on."),

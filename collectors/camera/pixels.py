@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ Rectangle = tuple[int, int, int, int]
 #: A 3 x 3 neighbourhood.
 KERNEL = cv2.getStructuringElement(cv2.MORPH_RECT, (3, 3))
 
+#: Brightness in video runs from 16 to 235.
+_VIDEO_RANGE = 255.0 / 219.0
+
 #: The median of the absolute values of a normal distribution, in standard deviations.
 _MEDIAN_OF_NORMAL = 0.6745
 #: Upper limit of the noise estimate, in grey levels; keeps the threshold within reach of real changes.
@@ -36,6 +40,33 @@ _AFFINE_PIXELS, _AFFINE_EDGE = 4800, 4
 _EDGE_NOISE, _EDGE_SHARE = 4.5, 0.4
 
 
+@functools.lru_cache(maxsize=16)
+def _steps(
+    high: int, wide: int, width: int, *, colour: bool
+) -> tuple[int, tuple[tuple[int, int, tuple[int, int]], ...]]:
+    """How an image is shrunk: every how many pixels of a colour image are taken, and the steps after that.
+
+    Each step is the height and the width that it takes, and the width and the height that it gives.
+    """
+    factor = max(1, round(wide / width))
+    final = (max(1, wide // factor), max(1, high // factor))
+    taken = 1
+    if colour and factor > 1:
+        taken = factor if factor <= 3 else factor // 2
+        high, wide, factor = -(-high // taken), -(-wide // taken), max(1, factor // taken)
+    steps = []
+    while factor > 1:
+        step = 2 if factor % 2 == 0 else factor
+        size = (max(1, wide // step), max(1, high // step))
+        # Cropped to whole multiples: otherwise the factor is no longer whole.
+        steps.append((min(high, size[1] * step), min(wide, size[0] * step), size))
+        (wide, high), factor = size, factor // step
+    if (wide, high) != final:
+        final = (min(wide, final[0]), min(high, final[1]))
+        steps.append((final[1], final[0], final))
+    return taken, tuple(steps)
+
+
 def shrink(image: Image, width: int) -> Image:
     """Convert to grey and shrink by the whole factor that comes nearest to *width*.
 
@@ -43,22 +74,26 @@ def shrink(image: Image, width: int) -> Image:
     channel is subsampled: it is most of the brightness, the blur that follows replaces the averaging, and it costs a
     fifth of converting and averaging the whole image.
     """
-    factor = max(1, round(image.shape[1] / width))
-    size = (max(1, image.shape[1] // factor), max(1, image.shape[0] // factor))
     grey = image
     if image.ndim == 3:
         channel = min(1, image.shape[2] - 1)
-        if factor == 1:
-            return np.asarray(cv2.extractChannel(image, channel), np.uint8)
-        step = factor if factor <= 3 else factor // 2
-        grey, factor = np.ascontiguousarray(image[::step, ::step, channel]), max(1, factor // step)
-    while factor > 1:
-        step = 2 if factor % 2 == 0 else factor
-        # Cropped to whole multiples: otherwise the factor is no longer whole.
-        part = (max(1, grey.shape[1] // step), max(1, grey.shape[0] // step))
-        grey = cv2.resize(grey[: part[1] * step, : part[0] * step], part, interpolation=cv2.INTER_AREA)
-        factor //= step
-    return np.ascontiguousarray(grey[: size[1], : size[0]], np.uint8)
+        step, _ = _steps(image.shape[0], image.shape[1], width, colour=True)
+        grey = (
+            np.ascontiguousarray(image[::step, ::step, channel])
+            if step > 1
+            else np.asarray(cv2.extractChannel(image, channel), np.uint8)
+        )
+    for high, wide, size in _steps(image.shape[0], image.shape[1], width, colour=image.ndim == 3)[1]:
+        if (high, wide) != grey.shape:
+            grey = grey[:high, :wide]
+        grey = grey if size == (wide, high) else cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return grey if grey is not image and grey.flags.c_contiguous else np.ascontiguousarray(grey, np.uint8)
+
+
+def stretch(image: Image) -> Image:
+    """Grey levels from 16 to 235 stretched to those from 0 to 255."""
+    stretched: Image = cv2.addWeighted(image, _VIDEO_RANGE, image, 0.0, -16.0 * _VIDEO_RANGE)
+    return stretched
 
 
 def crop_stride(image: Image, width: int, height: int) -> Image:
@@ -92,8 +127,8 @@ def estimate_noise(difference: Image, visible: Image | None = None) -> float:
 
 def threshold_mask(difference: Image, threshold: float) -> Image:
     """255 where the difference is above the threshold, 0 elsewhere."""
-    result: Any = cv2.threshold(difference, threshold, 255, cv2.THRESH_BINARY)[1]
-    return np.asarray(result, np.uint8)
+    result: Image = cv2.threshold(difference, threshold, 255, cv2.THRESH_BINARY)[1]
+    return result
 
 
 def crop(image: Image, rectangle: Sequence[int]) -> Image:
@@ -105,7 +140,7 @@ def crop(image: Image, rectangle: Sequence[int]) -> Image:
 def blobs(changed: Image, min_area: float) -> list[tuple[int, Rectangle]]:
     """The connected regions that are large enough: area in pixels, and rectangle.
 
-    Searched at half the size, where a pixel stands for four, two of which must have changed: that drops single
+    Searched at half the size; a pixel there represents four, and two of these must have changed: that drops single
     pixels, which are noise, and takes a third of the time. With many components, thin streaks are dropped too.
     """
     high, wide = changed.shape

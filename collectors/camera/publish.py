@@ -1,4 +1,4 @@
-"""Publishes the pictures of events to a broker, where the collector vision takes them.
+"""Publishes the pictures of events to a broker, for the collector vision.
 
 Detection never waits: a thread encodes each picture and puts it into the queue of the MQTT session. If that queue is
 full because the broker is away for long, the picture is dropped and counted.

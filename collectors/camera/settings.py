@@ -355,7 +355,7 @@ SETTINGS: tuple[Setting[Any], ...] = tuple(value for value in globals().values()
 
 
 class DetectorConfig(NamedTuple):
-    """What the detector counts as motion."""
+    """The detector's criteria for motion."""
 
     detect_width: int = DETECT_WIDTH.default
     min_area_percent: float = MIN_AREA_PERCENT.default
@@ -407,7 +407,7 @@ TUNABLE: tuple[Setting[Any], ...] = (
 
 
 def rotation(values: Values) -> int:
-    """Degrees by which pictures are turned clockwise. Raises Unavailable for other than a multiple of 90."""
+    """The clockwise rotation of pictures in degrees. Raises Unavailable unless it is a multiple of 90."""
     degrees = values[ROTATE]
     if degrees % 90:
         raise Unavailable(f"rotate is {degrees}; it must be 0, 90, 180 or 270")
@@ -417,3 +417,8 @@ def rotation(values: Values) -> int:
 def control_enabled(values: Values) -> bool:
     """Whether the settings enable control over HTTP or MQTT."""
     return bool(values[CONTROL_PORT]) or values[COMMAND_URL] is not None
+
+
+def uses_large_pictures(values: Values) -> bool:
+    """Whether anything but detection and thumbnails uses the pictures: files, control, or the collector vision."""
+    return values[MEDIA_DIR] is not None or values[PUBLISH_URL] is not None or control_enabled(values)

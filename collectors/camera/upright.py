@@ -63,7 +63,7 @@ class Blackener:
         visible = self._visible.get((width, height))
         if visible is None:
             visible = visible_area(self._areas, width, height)
-            if len(self._visible) >= 4:  # a stream that changes its size again and again
+            if len(self._visible) >= 4:  # a stream that changes its size repeatedly
                 self._visible.clear()
             self._visible[width, height] = visible
         return visible

@@ -68,7 +68,7 @@ class PeekingPipe:
 
         self._tee = _tee()
         if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            raise OSError(EINVAL, "it is no pipe")
+            raise OSError(EINVAL, "it is not a pipe")
         self._shown, self._copy = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         widen(self._copy)
         self._peeked = 0

@@ -267,7 +267,7 @@ class Board:
             return
 
         def refuse(line: str) -> None:
-            self._report(f"{path} holds {' '.join(line.split())[:80]!r}, which is no reading")
+            self._report(f"{path} holds {' '.join(line.split())[:80]!r}, which is not a reading")
 
         for link in self._files.read(path, lambda text: readings.wireless(text, refuse)) or []:
             fields: dict[str, FieldValue] = {}

@@ -45,7 +45,7 @@ class Files:
         try:
             return parse(text)
         except ValueError:
-            self._report(f"{path} holds {' '.join(text.split())[:80]!r}, which is no reading")
+            self._report(f"{path} holds {' '.join(text.split())[:80]!r}, which is not a reading")
             return None
 
     def names(self, folder: str) -> list[str]:

@@ -77,8 +77,8 @@ class LineBuilder:
         tags: further tags of every line.
         factor_hts221, factor_lps25h: compensation factors; None disables the compensation.
         stale_after: see :class:`~collectors.sensehat.readings.StuckDetector`.
-        on_error: takes a message for each invalid value.
-        on_stuck: takes the name of a stuck sensor, with each of its readings.
+        on_error: receives a message for each invalid value.
+        on_stuck: receives the name of a stuck sensor, with each of its readings.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Which column of a recording holds which value, by the many names that programs give them.
+"""The assignment of a recording's columns to values, for the many names that programs use.
 
 Names are compared without capitals, spaces and punctuation: ``Date/Time`` is ``datetime``. A unit in brackets, such as
 ``Temperature (°F)``, selects the conversion.
@@ -68,15 +68,15 @@ for _name, _words in (
 
 _BY_NAME = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
 
-#: The emulator's angles, in radians (sense_emu/dump.py), in the order in which the library names them.
+#: The emulator's angles, in radians (sense_emu/dump.py), in the library's order.
 _EMULATOR_ANGLES = {"orientx": "roll", "orienty": "pitch", "orientz": "yaw"}
-#: What the emulator's sense_csv writes, which without --header has no first line.
+#: The columns of the emulator's sense_csv, which without --header has no header line.
 EMULATOR = (
     *("timestamp", "pressure", "pressure_temp", "humidity", "humidity_temp"),
     *(f"{name}_{axis}" for name in ("accel", "gyro", "compass", "orient") for axis in "xyz"),
 )
 
-#: Columns that other programs add, and that are ignored without a word.
+#: Columns of other programs that are ignored silently.
 _IGNORED = frozenset(
     {
         *(
@@ -158,10 +158,10 @@ _QUANTITIES = {
     **dict.fromkeys(ANGLES, "angle"),
     **{f"{name}_{axis}": quantity for name, quantity in _VECTORS for axis in "xyz"},
 }
-#: Words in brackets or at the end of a name that say where a value comes from.
+#: Words in brackets or at the end of a name that state the origin of a value.
 _NO_UNITS = ("raw", "sensor", "sensehat", "hat", "hts221", "lps25h", "lsm9ds1", "humidity", "pressure", "h", "p")
 
-#: Which temperature it is, in brackets after a temperature.
+#: The kind of temperature, in brackets after a temperature.
 _TEMPERATURE_OF = {"pressure": "temp_p", "lps25h": "temp_p", "p": "temp_p", "cpu": "temp_cpu", "soc": "temp_cpu"}
 
 #: Endings of a name that a unit can have without brackets.
@@ -179,7 +179,7 @@ _UNIT = re.compile(r"[(\[]([^)\]]*)[)\]]")
 
 
 class Column(NamedTuple):
-    """Where a value is, and how it becomes the usual unit."""
+    """The position of a value, and its conversion to the usual unit."""
 
     place: int
     convert: Callable[[float], float] | None = None
@@ -290,9 +290,9 @@ def _second(ours: str, place: int, names: Sequence[str], columns: dict[str, Colu
 
 
 def implied_header(cells: Sequence[str], chosen: Mapping[str, str]) -> Header | None:
-    """The columns of a file whose first line is a row already; None if it names columns.
+    """The columns of a file whose first line is already a row; None if it names columns.
 
-    That is so if the setting ``columns`` gives numbers only, or if it looks like a row of the emulator's sense_csv.
+    That is so if the setting ``columns`` contains only numbers, or if it looks like a row of the emulator's sense_csv.
     """
     if chosen and all(map(_number, chosen.values())) and not any(map(_is_name, cells)):
         return parse_header([""] * len(cells), chosen)
@@ -334,7 +334,7 @@ def _known(name: str) -> tuple[str, Callable[[float], float] | None]:
 def _understood(ours: str, name: str) -> tuple[str, Callable[[float], float] | None]:
     """Our name and the conversion of the unit in brackets; no name for a unit that is unknown.
 
-    Emitted as it is, a value in another unit would be wrong.
+    Without a conversion, a value in another unit would be wrong.
     """
     unit, quantity = _unit(name), _QUANTITIES.get(ours)
     if ours == "temp_h" and unit in _TEMPERATURE_OF:
@@ -392,7 +392,7 @@ def _conversion(ours: str, name: str) -> Callable[[float], float] | None:
 
 
 def _unit(name: str) -> str:
-    """The unit in brackets, without punctuation; empty where there is none."""
+    """The unit in brackets, without punctuation; empty if there is none."""
     found = _UNIT.search(name)
     text = found[1].replace("%", " percent ").replace("\N{DEGREE SIGN}", "deg") if found else ""
     text = text.replace("\N{MASCULINE ORDINAL INDICATOR}", "deg").replace("\N{SUPERSCRIPT TWO}", "2").casefold()

@@ -37,21 +37,21 @@ __all__ = ["CsvRecording", "Form", "Row", "parse_time"]
 
 #: Maximum length of a line; a longer one is not a row of numbers.
 _MAX_LINE = 4096
-#: Characters of an overlong line that are read at once.
+#: Number of characters of an overlong line that are read at once.
 _SKIPPED_AT_ONCE = 65_536
-#: Lines before the names of the columns: blank ones, comments, and a spreadsheet's "sep=;".
+#: Maximum number of lines before the header: blank ones, comments, and a spreadsheet's "sep=;".
 _MAX_PREAMBLE = 100
 
 #: Decimal places of a converted value.
 _DIGITS = 6
 
 _SEPARATORS = (",", ";", "\t", "|")
-#: Cells without a value, as spreadsheets and programs write them.
+#: Cells without a value, in the notations of spreadsheets and programs.
 _EMPTY = frozenset({"", "none", "null", "na", "n/a", "-"})
 
 
 class Form(NamedTuple):
-    """How a recording is written, where that differs from the usual form.
+    """The format of a recording, if it differs from the default.
 
     Args:
         columns: our names of columns to theirs; see :func:`collectors.sensehat.columns.parse_map`.
@@ -65,7 +65,7 @@ class Form(NamedTuple):
 
     @classmethod
     def parse(cls, columns: str, time_zone: str, time_format: str | None) -> Form:
-        """The form that the settings ``columns``, ``time_zone`` and ``time_format`` describe. Raises ValueError."""
+        """The format described by the settings ``columns``, ``time_zone`` and ``time_format``. Raises ValueError."""
         return cls(parse_map(columns), parse_zone(time_zone), time_format or None)
 
 
@@ -82,10 +82,10 @@ class CsvRecording:
 
     Args:
         path: the file.
-        on_error: takes a sentence for the first row or value of each kind that is left out, and for the number of the
-            others at the end.
-        form: how the file is written.
-        on_repeat: takes the same sentence for each of the others, in place of their number at the end.
+        on_error: receives a sentence for the first row or value of each kind that is left out, and for the number of
+            the others at the end.
+        form: the file's format.
+        on_repeat: receives the same sentence for each of the others, instead of their number at the end.
 
     Raises:
         Unavailable: the file cannot be read, or its first line does not name the required columns.
@@ -174,7 +174,7 @@ class CsvRecording:
         return (row for row in self.steps() if row is not None)
 
     def steps(self) -> Iterator[Row | None]:
-        """As :meth:`rows`, with None for each line that is no row, so that the caller can stop and go on later."""
+        """Like :meth:`rows`, with None for each invalid line, so that the caller can pause and resume."""
         while True:
             try:
                 if self._overlong:
@@ -211,7 +211,7 @@ class CsvRecording:
             self._unsaid += 1
 
     def _row(self, cells: list[str]) -> Row:
-        """A row; values that are no numbers are left out. Raises ValueError with the expectation."""
+        """Parse a row; values that are not numbers are left out. Raises ValueError with the expected form."""
         header = self._header
         while len(cells) > header.width and not cells[-1]:
             cells.pop()
@@ -306,7 +306,7 @@ def _with_unit(name: str, cell: str) -> tuple[float, Callable[[float], float] | 
 
 
 def _point(cell: str) -> str:
-    """A number with a decimal comma as one with a point; of comma and point, the first one groups thousands.
+    """Convert a decimal comma to a point; of comma and point, the first one groups thousands.
 
     >>> _point("1.013,25"), _point("1,013.25"), _point("21,5")
     ('1013.25', '1013.25', '21.5')
@@ -345,7 +345,7 @@ def _three(values: Mapping[str, float | None], names: tuple[str, str, str]) -> t
 
 
 def _turned(degrees: float) -> float:
-    """An angle either side of zero as one from 0 to 360; others are left to be refused."""
+    """Convert an angle on either side of zero to 0 to 360; others are left to be rejected."""
     return degrees + 360 if -360 <= degrees < 0 else degrees
 
 
@@ -357,7 +357,7 @@ def _colour(values: Mapping[str, float | None]) -> Colour | None:
 
 
 def _count(value: float | None) -> int | None:
-    """A count; a number outside of every range if it is no count."""
+    """A count; a number outside every range if the value is not a count."""
     if value is None:
         return None
     return round(value) if abs(value) < 1e9 else -1

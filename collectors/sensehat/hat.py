@@ -20,7 +20,7 @@ from collectors.sensehat import COLOUR_CYCLES, COLOUR_GAIN, SYS_ROOT, i2c, therm
 from collectors.sensehat.readings import INVALID, Attitude, Reading, Vector, shortest
 from collectors.sensehat.sensors import ColourSensor, LibrarySensors, Sensors, prepare_colour
 
-#: Name of the frame buffer of the board's LED matrix, by which the library finds the board as well.
+#: Name of the frame buffer of the board's LED matrix, which identifies the board to the library as well.
 FRAME_BUFFER = "RPi-Sense FB"
 
 #: A new process reads no valid values for 40 to 80 ms, until the sensors have converted once. Wait for that at the
@@ -118,12 +118,12 @@ class Board:
         library: the opened board.
         colour: its colour sensor; None if it has none.
         zone: the folder of the CPU's thermal zone, or None.
-        on_error: takes a message for each value that fails; the others are still read.
+        on_error: receives a message for each failed value; the others are still read.
         tags: tags of its lines, in addition to device and sensor.
         gyro: whether to read the gyroscope.
         on_close: called at the end.
         sensors: of a real board; None for the emulator, whose sensors cannot fail.
-        sleep: takes seconds.
+        sleep: sleeps for a number of seconds.
     """
 
     tags: Mapping[str, str]

@@ -66,7 +66,7 @@ def without_cpu_heat(raw: float, cpu: float, factor: float) -> float:
 
 
 def factor_from_reference(raw: float, cpu: float, reference: float) -> float:
-    """The factor with which :func:`without_cpu_heat` returns the reading of a reference thermometer.
+    """The factor for :func:`without_cpu_heat` that reproduces the reading of a reference thermometer.
 
     Raises:
         ValueError: the CPU is not warmer than the sensor, or the sensor not warmer than the reference.

@@ -116,7 +116,7 @@ def within_humidity(value: float | None) -> float | None:
 
 
 def shortest(value: float) -> float:
-    """The shortest number that is the same in single precision, in which the library computes; others stay.
+    """The shortest number that is equal in single precision, the library's precision; others are unchanged.
 
     >>> shortest(25.040000915527344), shortest(1013.25), shortest(0.1), shortest(1013.249755859375)
     (25.04, 1013.25, 0.1, 1013.24976)

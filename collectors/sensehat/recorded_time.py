@@ -31,14 +31,14 @@ def parse_zone(text: str) -> tzinfo:
 
 
 class TimeParser:
-    """Parses times that follow each other.
+    """Parses consecutive times.
 
-    An hour of autumn comes twice on a local clock. A time in it is the first one, unless that lies before the
-    previous time, or is that of the previous row where rows are a minute apart or more.
+    An hour in autumn occurs twice on a local clock. A time in it is the first one, unless that lies before the previous
+    time, or equals that of the previous row although rows are a minute apart or more.
 
     Args:
         zone: the time zone of times without an offset.
-        form: a format of strptime in place of ISO 8601, or None.
+        form: a format of strptime instead of ISO 8601, or None.
     """
 
     def __init__(self, zone: tzinfo = UTC, form: str | None = None) -> None:
@@ -48,7 +48,7 @@ class TimeParser:
         self._step_ns = 0
 
     def parse(self, name: str, text: str) -> int:
-        """Nanoseconds since 1970. Raises ValueError with the expectation."""
+        """Nanoseconds since 1970. Raises ValueError with the expected form."""
         time_ns = self._parse(name, text)
         if self._last_ns is not None:
             self._step_ns = time_ns - self._last_ns

@@ -21,10 +21,10 @@ TAGS = {"replayed": "true"}
 #: Maximum number of rows per reading; after the machine was suspended, the due rows take several readings.
 MAX_ROWS = 1000
 
-#: Maximum number of lines per reading that are no rows; a file of nothing else takes several readings.
+#: Maximum number of invalid lines per reading; a file with nothing else takes several readings.
 MAX_REFUSED = 20_000
 
-#: By how much the wall clock may drift before the times of rows follow it.
+#: Maximum drift of the wall clock before the times of rows follow it.
 MAX_DRIFT_NS = 1_000_000_000
 
 #: Rows per batch of an import.
@@ -143,7 +143,7 @@ class Replay:
     def _next(self, schedule: Schedule | None = None) -> Timed | None:
         """The next row; at the end the first one if the recording is repeated.
 
-        None at the end, and where this reading has seen enough lines that are no rows.
+        None at the end, and when this reading has met the maximum number of invalid lines.
         """
         timed = self._seek()
         if self._at_end and self._has_rows and self._repeat:
@@ -224,7 +224,7 @@ def recording_path(context: Context) -> str:
 
 
 def recording_form(context: Context) -> Form:
-    """How the settings say that the recording is written. Raises Unavailable if one is wrong."""
+    """The recording's format from the settings. Raises Unavailable for an invalid one."""
     values = context.values
     try:
         return Form.parse(values[COLUMNS], values[TIME_ZONE], values[TIME_FORMAT])

@@ -1,4 +1,4 @@
-"""The sensors of a real board behind the sense-hat library: what its methods neither show nor do.
+"""The sensors of a real board, beyond the methods of the sense-hat library.
 
 Addresses and registers: HTS221 (DocID026333), LPS25H (DocID023722), LSM9DS1 (DocID025715).
 """

@@ -10,13 +10,13 @@ from collectors.sensehat.csv_recording import Row
 
 _SECOND_NS = 1_000_000_000
 
-#: A time further than this from those around it comes from a wrong clock.
+#: A time further than this from its neighbours comes from a wrong clock.
 JUMP_NS = 3600 * _SECOND_NS
-#: How far the first row may lie after the second one: further, its clock was wrong.
+#: Maximum distance of the first row from the second one; beyond it, the first row's clock was wrong.
 FIRST_JUMP_NS = 24 * JUMP_NS
-#: How many wrong rows in a row are recognised by the rows that follow them.
+#: Maximum number of consecutive wrong rows that are recognised by the rows after them.
 AHEAD = 16
-#: Rows of one time are this far apart, in their order: InfluxDB keeps one point of a time.
+#: Offset between rows with equal times, in their order: InfluxDB keeps one point per time.
 APART_NS = 1_000_000
 #: Rows of a time that comes again after the clock was set back are this far from the earlier ones.
 _AGAIN_NS = 1_000
@@ -40,9 +40,9 @@ class Timeline:
     """The rows with their times.
 
     Args:
-        rows: rows in the order of the file, and None for each line that is no row.
+        rows: rows in the order of the file, and None for each invalid line.
         path: the file, for messages.
-        on_error: takes a message for each row that is left out, and where the clock was set back.
+        on_error: receives a message for each row that is left out, and when the clock was set back.
     """
 
     def __init__(self, rows: Iterator[Row | None], path: str, on_error: Callable[[str], None]) -> None:
@@ -53,7 +53,7 @@ class Timeline:
         self._said: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Timed | None]:
-        """The rows, and None for each that is left out, so that the caller can stop and go on later."""
+        """The rows, and None for each omitted one, so that the caller can pause and resume."""
         last: int | None = None
         previous = latest = backwards = 0
         while True:

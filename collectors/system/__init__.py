@@ -281,7 +281,7 @@ def create(context: Context) -> System:
     chosen = _names(values[PARTS])
     for name in chosen:
         if name not in _PARTS:
-            raise Unavailable(f"parts has {name!r}, which is no part; choose from {', '.join(_PARTS)}")
+            raise Unavailable(f"parts has {name!r}, which is not a part; choose from {', '.join(_PARTS)}")
     if not chosen:
         raise Unavailable(f"parts is empty; choose from {', '.join(_PARTS)}")
     proc, sys, run = values[PROC_ROOT], values[SYS_ROOT], values[RUN_ROOT]

@@ -34,7 +34,7 @@ MEASUREMENT = Measurement(
         Field("free", int, "bytes", "Free for every user; blocks reserved for root are neither free nor used.", 0),
         Field("used", int, "bytes", "In use.", 0),
         Field("used_percent", float, "percent", "Share of used in used and free together.", 0, 100),
-        Field("inodes_total", int, "", "Maximum number of files; 0 where there is no such limit.", 0),
+        Field("inodes_total", int, "", "Maximum number of files; 0 without a limit.", 0),
         Field("inodes_free", int, "", "Files that can still be created.", 0),
         Field("inodes_used", int, "", "Files in use.", 0),
         Field("inodes_used_percent", float, "percent", "Share of inodes in use.", 0, 100),

@@ -66,7 +66,7 @@ SWAP = Measurement(
         Field("total", int, "bytes", "Swap space.", 0),
         Field("used", int, "bytes", "Swap space in use.", 0),
         Field("free", int, "bytes", "Swap space not in use.", 0),
-        Field("used_percent", float, "percent", "Share of swap space in use; 0 where there is none.", 0, 100),
+        Field("used_percent", float, "percent", "Share of swap space in use; 0 without any.", 0, 100),
         Field("in", int, "bytes", "Read from swap space since boot.", 0),
         Field("out", int, "bytes", "Written to swap space since boot.", 0),
     ),

@@ -77,7 +77,7 @@ MAX_LINE_BYTES = Setting(
     "most_line_bytes", int, 4 * 1024 * 1024, "The longest line that is taken; longer ones are refused.", low=1024
 )
 HOST: Setting[str | None] = Setting(
-    "host", str, None, "The tag host of lines that are made here; this machine's name where nothing is said."
+    "host", str, None, "The tag host of lines created here; by default this machine's name."
 )
 SITE: Setting[str | None] = Setting("site", str, None, "The tag site of lines that are made here.")
 

@@ -46,7 +46,7 @@ class VisionCollector:
         source: delivers the images.
         retry_queue: stores images that the engine failed to process; None to process each only once.
         config: what to report, and when.
-        report: takes errors that do not end the stream.
+        report: receives errors that do not end the stream.
         device: this machine's name in topics; images of other machines get a tag ``host``.
         timer: monotonic seconds.
         stopwatch: seconds, to measure processing time.

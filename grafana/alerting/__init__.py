@@ -70,7 +70,7 @@ def _panels() -> dict[tuple[str, str], tuple[str, int]]:
 
 
 def panel_of(board: str, title: str) -> tuple[str, int]:
-    """The uid of a dashboard and the id of its panel of that title. Raises KeyError where there is none."""
+    """The uid of a dashboard and the id of its panel with that title. Raises KeyError if there is none."""
     try:
         return _panels()[board, title]
     except KeyError:

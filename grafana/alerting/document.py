@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from grafana.alerting.model import Rule
+from grafana.alerting.model import Rule, runbook_page
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "reference" / "alerts.md"
 
@@ -24,7 +24,7 @@ def page(rules: Iterable[Rule]) -> str:
     known = list(rules)
     lines = [_PAGE, "| rule | when | severity | evaluated |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| [{rule.title}](../how-to/runbooks.md#{rule.key}) | {rule.threshold} | {rule.severity} | "
+        f"| [{rule.title}]({runbook_page(rule.key).replace('docs', '..', 1)}) | {rule.threshold} | {rule.severity} | "
         f"every {rule.every_seconds // 60} min |"
         for rule in known
     ]

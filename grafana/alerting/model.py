@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from grafana.dashboards.lib.query import DATASOURCE
@@ -11,11 +12,13 @@ from grafana.dashboards.lib.query import DATASOURCE
 #: Severities, most severe first: act now, act today, for information.
 CRITICAL, WARNING, INFO = "critical", "warning", "info"
 
+_CHECKOUT = Path(__file__).parents[2]
+
 #: The dashboard with a panel for each runbook.
 RUNBOOKS = "runbooks"
 
-#: The page with a section for each rule; on a hub, the playbook replaces it by its address on the documentation site.
-DOCUMENT = "docs/how-to/runbooks.md"
+#: The pages with a section for each rule, in the order of the rules.
+RUNBOOK_PAGES = ("docs/how-to/runbooks.md", "docs/how-to/runbooks-data.md")
 
 #: The folder in Grafana that shows the rules.
 FOLDER_TITLE = "SenseTIG"
@@ -125,11 +128,23 @@ def provisioned(rule: Rule, panel_of: PanelOf) -> dict[str, Any]:
             "summary": _filled(rule.summary, rule),
             "description": f"{_filled(rule.meaning, rule)}\nDashboard: {{{{ externalURL }}}}{dashboard}\n"
             f"Runbook: {{{{ externalURL }}}}{runbook}\n"
-            f"Documentation: {DOCUMENT}#{rule.key}",
+            f"Documentation: {runbook_page(rule.key)}",
             "dashboard_url": f"/{dashboard}",
             "runbook_url": f"/{runbook}",
         },
     }
+
+
+def runbook_page(key: str) -> str:
+    """The file with a rule's section, and the section; on a hub, the playbook replaces it by its address.
+
+    Raises:
+        KeyError: no page has a section of that name.
+    """
+    for page in RUNBOOK_PAGES:
+        if f"\n## {key}\n" in (_CHECKOUT / page).read_text(encoding="utf-8"):
+            return f"{page}#{key}"
+    raise KeyError(f"no page of runbooks has the section {key}")
 
 
 def duration(seconds: int) -> str:
@@ -149,7 +164,7 @@ def _expression(ref: str, model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _label(name: str) -> str:
-    # Not .Labels.name, which is an error where there is no such label: when no device answers at all.
+    # Not .Labels.name, which is an error if there is no such label: when no device responds at all.
     return f'{{{{ index .Labels "{name}" }}}}'
 
 

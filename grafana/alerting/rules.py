@@ -1,4 +1,4 @@
-"""All alert rules. Each has a section of its name in docs/how-to/runbooks.md, which is also its panel on *Runbooks*.
+"""All alert rules. Each has a section of its name in docs/how-to/runbooks*.md, which is also its panel on *Runbooks*.
 
 The thresholds are in `sensetig/policy.py`; `make dashboards` writes the file that Grafana loads.
 """
@@ -536,7 +536,7 @@ _SYSTEM = (
     Rule(
         key="service-down",
         title="Service down",
-        # 0 is active. The minimum over time: a service that restarts again and again was active in between. A job that
+        # 0 is active. The minimum over time: a service that restarts repeatedly was active in between. A job that
         # has ended well counts as 0, too.
         query=over(
             "sum",

@@ -265,10 +265,10 @@ def verify(path: Path) -> frozenset[str]:
             for member in tar:
                 tar.members = []  # type: ignore[attr-defined] # tarfile keeps each
                 if sums is not None:
-                    raise BackupError(f"{path} is no backup: {shown(member.name)} follows its list of contents")
+                    raise BackupError(f"{path} is not a backup: {shown(member.name)} follows its list of contents")
                 _check(member, path, room)
                 if member.name in found:
-                    raise BackupError(f"{path} is no backup: {shown(member.name)} is in it twice")
+                    raise BackupError(f"{path} is not a backup: {shown(member.name)} is in it twice")
                 file = tar.extractfile(member)
                 assert file is not None  # it is a regular file
                 if member.name == SUMS:
@@ -276,12 +276,12 @@ def verify(path: Path) -> frozenset[str]:
                     continue
                 length += len(member.name)
                 if len(found) == MAX_MEMBERS or length > MAX_SUMS_BYTES:
-                    raise BackupError(f"{path} is no backup: it has more than {MAX_MEMBERS} members")
+                    raise BackupError(f"{path} is not a backup: it has more than {MAX_MEMBERS} members")
                 found[member.name] = _digest(file)
     except FileNotFoundError:
         raise BackupError(f"there is no backup {path}") from None
     except (tarfile.TarError, EOFError, ValueError, RecursionError) as error:
-        raise BackupError(f"{path} is no backup, or is damaged: {shown(str(error))}") from None
+        raise BackupError(f"{path} is not a backup, or is damaged: {shown(str(error))}") from None
     except OSError as error:
         raise BackupError(f"{path} cannot be read: {error.strerror or error}") from None
     if sums is None:
@@ -289,7 +289,7 @@ def verify(path: Path) -> frozenset[str]:
     _compare(path, found, sums)
     for name in found:
         if any(parent in found for parent in _parents(name)):
-            raise BackupError(f"{path} is no backup: {shown(name)} lies below a member that is a file")
+            raise BackupError(f"{path} is not a backup: {shown(name)} lies below a member that is a file")
     return frozenset(found)
 
 
@@ -303,14 +303,14 @@ def _check(member: tarfile.TarInfo, path: Path, room: int) -> None:
     """Raise BackupError for an invalid member."""
     name = shown(member.name)
     if not member.isreg() or member.issparse():
-        raise BackupError(f"{path} is no backup: {name} in it is no file")
+        raise BackupError(f"{path} is not a backup: {name} in it is not a file")
     if not is_name(member.name):
-        raise BackupError(f"{path} is no backup: no member of a backup is called {name}")
+        raise BackupError(f"{path} is not a backup: no member of a backup is called {name}")
     if member.mode & ~0o777:
-        raise BackupError(f"{path} is no backup: {name} in it has the mode {member.mode:o}, with special bits")
+        raise BackupError(f"{path} is not a backup: {name} in it has the mode {member.mode:o}, with special bits")
     most = min(room, _MAX_BYTES.get(member.name, room))
     if not 0 <= member.size <= most:
-        raise BackupError(f"{path} is no backup: {name} in it has {member.size} bytes; at most {most} are possible")
+        raise BackupError(f"{path} is not a backup: {name} in it has {member.size} bytes; at most {most} are possible")
 
 
 def _compare(path: Path, found: dict[str, str], sums: str) -> None:
@@ -322,7 +322,7 @@ def _compare(path: Path, found: dict[str, str], sums: str) -> None:
             raise BackupError(f"{path} is damaged: {shown(name)} is not as it was written")
         listed.add(name)
     if unlisted := sorted(found.keys() - listed):
-        raise BackupError(f"{path} is no backup: its list of contents does not name {shown(unlisted[0])}")
+        raise BackupError(f"{path} is not a backup: its list of contents does not name {shown(unlisted[0])}")
 
 
 def is_name(name: str) -> bool:

@@ -161,7 +161,7 @@ def _tune(values: Values, out: Path, seconds: float | None, numbers: tuple[int, 
     starts = 0
     try:
         for number, frame in enumerate(_frames(backend.frames(lambda _seconds: False), seconds)):
-            detection = detector.detect(frame.image, frame.seconds)
+            detection = detector.detect(frame.image, frame.seconds, video_range=frame.video_range)
             for event in events.update(frame.seconds, frame.time_ns, detection, number):
                 starts += event.kind == "start"
             summary.add(detection, detector.state)

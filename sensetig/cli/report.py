@@ -62,7 +62,7 @@ class Moment(click.ParamType[str]):
     "devices",
     multiple=True,
     show_envvar=True,
-    help="Device name, or all; may be given several times. Needed where there are several devices.",
+    help="Device name, or all; may be given several times. Required if there are several devices.",
 )
 @click.option(
     "--format",

@@ -186,7 +186,7 @@ def _addresses(facts: Facts) -> list[tuple[str, str | Text]]:
 
 
 def _documentation(site: Site) -> str:
-    """The first page of the documentation site; empty where there is none."""
+    """The first page of the documentation site; empty if there is none."""
     return f"{site.documentation_url}/index.html" if site.documentation_url else ""
 
 

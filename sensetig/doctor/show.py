@@ -61,7 +61,7 @@ def page(host: str, results: Sequence[Result], documentation: str = "") -> Rende
     Args:
         host: the machine's name.
         results: the checks, in their order.
-        documentation: the address of the documentation site; empty where there is none.
+        documentation: the address of the documentation site; empty if there is none.
     """
     parts: list[RenderableType] = [heading(host, results), table(results)]
     if cures(results):
@@ -76,7 +76,7 @@ def with_links(results: Sequence[Result], documentation: str) -> list[Result]:
 
     Args:
         results: the checks.
-        documentation: the address of the documentation site; empty where there is none.
+        documentation: the address of the documentation site; empty if there is none.
     """
 
     def put(finding: Finding) -> Finding:

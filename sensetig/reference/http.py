@@ -20,6 +20,9 @@ _CAMERA = """## Camera
 
 Off unless `control_port` is set; [the guide](../how-to/camera-control.md) has examples, bounds and settings. An error
 is `{"error": "one sentence"}`.
+
+The hub's proxy serves `GET /camera/DEVICE/PATH`, with the `clip_path` or `snapshot_path` of an event, to everyone to
+whom Grafana shows the dashboard *Camera*: [clips in Grafana](../how-to/camera-media.md#play-a-clip-in-grafana).
 """
 
 

@@ -82,18 +82,18 @@ def parse(body: bytes) -> Request:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
-        raise Refused("that is no JSON") from None
+        raise Refused("the request is not valid JSON") from None
     if not isinstance(data, dict) or set(data) != {"device", "token", "host_keys"}:
         raise Refused("expected device, token and host_keys")
     device, token, keys = data["device"], data["token"], data["host_keys"]
     if not isinstance(device, str) or not NAME.fullmatch(device):
-        raise Refused("that is no device's name")
+        raise Refused("the device's name is invalid")
     if not isinstance(token, str) or not re.fullmatch(r"[A-Za-z0-9_-]{43}", token):
-        raise Refused("that is no token")
+        raise Refused("the token has the wrong form")
     if not isinstance(keys, list) or not 0 < len(keys) <= _MAX_KEYS:
         raise Refused(f"expected 1 to {_MAX_KEYS} host keys")
     if not all(isinstance(each, str) and _HOST_KEY.fullmatch(each) for each in keys):
-        raise Refused("that is no host key")
+        raise Refused("a host key has the wrong form")
     return Request(device, token, tuple(keys))
 
 

@@ -147,11 +147,13 @@ def _compare_detectors(
         "": ([_ours(clip) for clip in clips], CONSECUTIVE),
         "plain MOG2: ": ([_mog2(clip) for clip in clips], CONSECUTIVE),
     }
+    results = []
     try:
-        detectors["motion 4.5: "] = (motion_frames(clips, seconds, folder), 1)
+        motion = motion_frames(clips, seconds, folder)
+        detectors["motion 4.5: "] = (motion.frames, 1)
+        results.append(Result(f"camera: {set_name} clips: frames lost by motion, of {motion.of}", motion.lost, ""))
     except BenchUnavailable as missing:
         print(f"camera: {missing}")
-    results = []
     for name, (frames, consecutive) in detectors.items():
         total = Score()
         matched: list[tuple[Visit, Found]] = []
@@ -187,18 +189,24 @@ def _compare_detectors(
 
 
 def _ours(clip: Clip) -> list[int]:
-    """Frames with motion, decoded as the collector decodes them."""
+    """Frames with motion, decoded and evaluated as by the collector with its defaults."""
     from collectors.camera.backends.decoding import Video, open_video
     from collectors.camera.detector import Detector
-    from collectors.camera.settings import DetectorConfig
+    from collectors.camera.sampling import Sampler
+    from collectors.camera.settings import Config
     from tests.bench.camera_clips import RATE
 
-    video = open_video(str(clip.path), clip.name, options={})
+    video = open_video(str(clip.path), clip.name, options={}, smooth=False)
     assert isinstance(video, Video)
-    detector, moving = Detector(DetectorConfig()), []
+    config = Config()
+    detector, sampler, moving = Detector(config.detector), Sampler(config), []
     for number, picture in enumerate(video.pictures()):
-        found = video.grey(picture.frame)
-        if found is not None and detector.detect(found[0], number / RATE).moving:
+        found, seconds = video.grey(picture.frame), number / RATE
+        if found is None or sampler.result_for_skipped(seconds) is not None:
+            continue
+        detection = detector.detect(found.image, seconds, video_range=found.video_range)
+        sampler.add(detection, seconds, noisy=detector.noisy)
+        if detection.moving:
             moving.append(number)
     video.close()
     return moving

@@ -57,7 +57,7 @@ _STREAMED = frozenset(
 
 
 def _streamed(metric: Metric) -> Iterator[str]:
-    """The lines that Telegraf's template makes of a metric, without the streams that no dashboard shows."""
+    """The lines that Telegraf's template creates from a metric, without the streams that no dashboard shows."""
     name, tags = metric.series.measurement, metric.series.tags
     labels = {label: tags[label] for label in ("sensor", "simulated") if label in tags}
     for field, value in metric.fields.items():
@@ -127,7 +127,7 @@ class Site:
             assert answer.status == 204, answer.data
 
     def _push(self, lines: Iterable[str]) -> None:
-        """Push to Grafana Live what the dashboards show of it, as ``telegraf/hub/live.conf`` does."""
+        """Push the values that dashboards show to Grafana Live, as ``telegraf/hub/live.conf`` does."""
         pushed = [line for metric in map(decode, lines) for line in _streamed(metric)]
         if not pushed:
             return
@@ -156,8 +156,8 @@ def grafana_home() -> Path:
 
 @pytest.fixture(scope="session")
 def browser(grafana_home: Path, chromium: Path) -> Iterator[BrowserContext]:
-    """A browser that keeps what it has fetched of Grafana from page to page."""
-    del grafana_home  # without it, no browser is wanted
+    """A browser that caches Grafana's files from page to page."""
+    del grafana_home  # without Grafana, no browser is needed
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS, timeout=PATIENCE_MS)
         context = started.new_context(reduced_motion="reduce")

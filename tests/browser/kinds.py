@@ -30,7 +30,7 @@ STEP = 10
 #: Seconds of points that a device has at first.
 PAST = 1800
 
-#: Seconds of points of the air before those: what is told of three hours needs two times three.
+#: Seconds of points of the air before those: an evaluation of three hours needs twice that time.
 PAST_OF_AIR = 7 * 3600
 
 #: How long the dead device has been silent at first: a minute more than it takes until it is offline.
@@ -166,8 +166,8 @@ _TAGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 #: Optional tags that a series has all the same.
 _KEPT_TAGS = ("type", "name", "bucket", "id", "measurement", "field")
 
-#: Values of a machine that is well. Every other number is in the middle of what it may be; it moves a little around
-#: that. A text is a word, and a flag is false.
+#: Values of a healthy machine. Every other number is near the middle of its range and varies a little. A text is a
+#: word, and a flag is false.
 _VALUES: Mapping[str, FieldValue] = {
     "camera_event.clip_path": "2026/11/21/20261121T080005.000000Z-front-door.mp4",
     "camera.frames": 100,

@@ -260,7 +260,7 @@ class View:
     def whole(self, size: str) -> int:
         """The window in that width, and as high as all that it shows, drawn; the height of that."""
         width, height = SIZES[size]
-        # Each change of the window draws every chart anew, so it stays as high as it was.
+        # Each change of the window redraws every chart, so it stays as high as it was.
         self._height = max(self._height, height)
         self.page.set_viewport_size({"width": width, "height": self._height})
         while True:

@@ -28,7 +28,7 @@ _ASSERTIONS = ("not a Pi", "not a Raspberry Pi", "no sensor", "no Sense HAT", "n
 #: The kind of device that has data for each panel of a dashboard, where it is not the healthy Pi.
 _WHOLE = {"mqtt-device.json": "mqtt-plug"}
 
-#: Dashboards whose panels are of the chosen device now; its silence is said at their top.
+#: Dashboards that show the present state of the chosen device; a line at their top reports its silence.
 _OF_NOW = ("device.json", "live.json")
 
 
@@ -101,7 +101,7 @@ def test_a_page_is_complete_and_correct(name: str, theme: str, kind: str, view: 
 
 
 def streams(panel: dict[str, Any]) -> set[str]:
-    """The measurements of which a panel shows streams of Grafana Live."""
+    """The measurements whose streams of Grafana Live a panel shows."""
     channels = (target["channel"] for target in panel.get("targets") or [] if "channel" in target)
     return {channel.rpartition("/")[2].partition(".")[0] for channel in channels}
 

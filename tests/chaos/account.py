@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What became of the samples of one source.
+    """The outcomes of the samples from one source.
 
     Args:
         sent: samples whose sending was complete.

@@ -173,7 +173,7 @@ class Relay:
                 await self._replay(bytes(seen))
 
     async def _replay(self, requests: bytes) -> None:
-        """Send the requests of a connection once more, behind those that came later."""
+        """Resend the requests of a connection after later ones."""
         with suppress(OSError, TimeoutError):
             there, back = await asyncio.open_connection(LOOPBACK, self._upstream_port)
             try:

@@ -29,6 +29,7 @@ ORDER = (
     "bad_input",
     "standalone",
     "install",
+    "tutorials",
     "teardown",
     "containers",
 )

@@ -163,6 +163,7 @@ def _extend(base: Root, packages: Sequence[str], system: Path) -> None:
     _run("chroot", system, "apt-get", "update", "--quiet")
     _run("chroot", system, "apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages)
     _run("chroot", system, "apt-get", "clean")
+    policy.unlink()
 
 
 def _unpack(suite: str, architecture: str, packages: Sequence[str], system: Path) -> None:

@@ -72,16 +72,21 @@ class Site(NamedTuple):
 
 
 @contextmanager
-def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET) -> Iterator[Site]:
+def booted(run: Path, members: Sequence[tuple[str, str, str]] = FLEET, packages: Sequence[str] = ()) -> Iterator[Site]:
     """The fleet, booted, before the playbook has seen it.
 
     Args:
         run: an empty folder for its keys, disks and logs.
         members: name, group and suite of each machine.
+        packages: further ones that its operating system has.
     """
     with machines.network() as net:
         today = datetime.now(UTC).date()
         systems = {suite: roots.root(suite, today) for suite in sorted({suite for _, _, suite in members})}
+        if packages:
+            systems = {
+                suite: system._replace(folder=roots.extended(system, packages)) for suite, system in systems.items()
+            }
         served = run / "served"
         archive.operating_system(served / "os", list(systems.values()))
         vendor = archive.Vendor(served / "vendor")

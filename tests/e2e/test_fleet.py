@@ -273,7 +273,7 @@ def test_the_hub_serves_the_documentation_and_alerts_lead_there(site: Site) -> N
     status, text, _headers = knock(site.machines["hall"], "/public/sensetig/how-to/runbooks.html", certified=False)
     assert status == 200, text
     rules = site.machines["loft"].ssh("cat /etc/grafana/provisioning/alerting/rules.yaml").stdout
-    root = set(re.findall(r"Documentation: (https://\S+)/how-to/runbooks\.html#[\w-]+", rules))
+    root = set(re.findall(r"Documentation: (https://\S+)/how-to/runbooks[\w-]*\.html#[\w-]+", rules))
     assert len(root) == 1, root
     for machine in site.machines.values():
         assert root == set(

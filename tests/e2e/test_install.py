@@ -118,8 +118,8 @@ def settings_of(site: Site) -> dict[str, Any]:
     return {**settings, "common_site": "shelf", "collectors_settings": {"sensehat": {"backend": "simulated"}}}
 
 
-def use_mirrors(site: Site, machine: Machine) -> None:
-    """Point a machine without internet access to mirrors: of Python's packages and of the vendors'."""
+def use_package_index(site: Site, machine: Machine) -> None:
+    """Point pip on a machine without internet access to a mirror."""
     served = site.folder / "served" / "wheels"
     if not served.exists():
         served.mkdir()
@@ -128,6 +128,11 @@ def use_mirrors(site: Site, machine: Machine) -> None:
     address = site.packages.removesuffix("/os")
     index = f"[global]\nno-index = true\nfind-links = {address}/wheels/\ntrusted-host = {site.network.here}\n"
     (machine.system / "etc/pip.conf").write_text(index)
+
+
+def use_mirrors(site: Site, machine: Machine) -> None:
+    """Point a machine without internet access to mirrors: of Python's packages and of the vendors'."""
+    use_package_index(site, machine)
     folder = machine.system / "etc/sensetig"
     folder.mkdir()
     (folder / "config.yml").write_text(yaml.safe_dump(settings_of(site)))

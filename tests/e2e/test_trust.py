@@ -40,7 +40,7 @@ _EXECD = """
   data_format = "influx"
 """
 
-#: What systemd makes of systemd.run= on the kernel's command line, which a container has not got.
+#: The effect of systemd.run= on the kernel's command line, which a container lacks.
 _FIRST_BOOT = """
 [Unit]
 ConditionPathExists=/boot/firmware/firstrun.sh
@@ -241,20 +241,25 @@ def test_a_ticket_that_expired_and_a_hub_that_is_another_are_refused(site: Site)
         hub.ssh(f"rm /etc/sensetig/enrolment/{name}.json")
 
 
+def put_on_card(machine: Machine, script: str) -> None:
+    """Put a first-boot script on the boot partition of a machine that is off, as provisioning.md describes."""
+    boot = machine.system / "boot/firmware"
+    boot.mkdir(parents=True)
+    (boot / "firstrun.sh").write_text(script)
+    (boot / "cmdline.txt").write_text("console=tty1 systemd.run=/boot/firmware/firstrun.sh\n")
+    unit = machine.system / "etc/systemd/system/firstrun.service"
+    unit.write_text(_FIRST_BOOT)
+    (unit.parent / "multi-user.target.wants").mkdir(exist_ok=True)
+    (unit.parent / "multi-user.target.wants/firstrun.service").symlink_to(unit.name)
+
+
 @pytest.mark.usefixtures("prepared")
 def test_a_new_pi_enrols_with_no_hands_and_is_revoked_with_one_command(site: Site) -> None:
     hub, hall, lab = (site.machines[name] for name in ("loft", "hall", "lab"))
     hub.ssh("sensetig enrol create garret --out /root/garret")
     script = hub.ssh("cat /root/garret/firstrun.sh").stdout
     with site.newcomer("garret", "bookworm") as garret, sampled(hub):
-        boot = garret.system / "boot/firmware"
-        boot.mkdir(parents=True)
-        (boot / "firstrun.sh").write_text(script)
-        (boot / "cmdline.txt").write_text("console=tty1 systemd.run=/boot/firmware/firstrun.sh\n")
-        unit = garret.system / "etc/systemd/system/firstrun.service"
-        unit.write_text(_FIRST_BOOT)
-        (unit.parent / "multi-user.target.wants").mkdir(exist_ok=True)
-        (unit.parent / "multi-user.target.wants/firstrun.service").symlink_to(unit.name)
+        put_on_card(garret, script)
         garret.start()
         arrives(hub, "garret", "uptime", 0, seconds=900)
 

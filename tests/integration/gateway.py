@@ -26,7 +26,7 @@ TELEGRAF = bundle.root() / "telegraf"
 #: The user that the gateway is connected as.
 GATEWAY = "telegraf"
 
-#: Users of the tests' broker. They are no secrets: the broker is on loopback, and gone with the test.
+#: Users of the tests' broker. They are not secret: the broker is on loopback, and ends with the test.
 #: The gateway is connected as `telegraf`, and a second client of that user would take its session.
 USERS = {
     name: f"password of {name}"

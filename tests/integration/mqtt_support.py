@@ -72,7 +72,7 @@ class Peer:
         self.there()
 
     def there(self) -> None:
-        """Wait until it hears, once more after a restart of the broker."""
+        """Wait until it is subscribed, again after a restart of the broker."""
         self._there.get(timeout=BOUND_SECONDS)
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:

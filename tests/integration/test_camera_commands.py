@@ -75,7 +75,7 @@ class Guarded(mosquitto.Mosquitto):
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long a busy machine takes to end a connection, that is no error here."""
+    """Ignore how long a busy machine takes to end a connection."""
     monkeypatch.setattr(control, "STOP_SECONDS", BOUND_SECONDS)
 
 
@@ -146,7 +146,7 @@ class Operator:
         self.there()
 
     def there(self) -> None:
-        """Wait until it is connected, once more after a restart."""
+        """Wait until it is connected, again after a restart."""
         self._there.get(timeout=BOUND_SECONDS)
 
     def _on_message(self, client: Client, userdata: object, message: MQTTMessage) -> None:

@@ -22,7 +22,7 @@ from playwright.sync_api import Page, Route
 from urllib3.util import make_headers
 
 from grafana.alerting import panel_of
-from grafana.alerting.model import RUNBOOKS
+from grafana.alerting.model import RUNBOOKS, runbook_page
 from grafana.alerting.rules import RULES
 from sensetig.demo.testbed import grafana, ports, processes
 from sensetig.engines import locate
@@ -186,7 +186,8 @@ def test_every_alert_leads_to_its_section_of_the_site(site: Path) -> None:
     for rule in (rule for group in groups for rule in group["rules"]):
         *_, link = rule["annotations"]["description"].splitlines()
         links[rule["uid"]] = link.removeprefix(f"Documentation: https://hub.local/{_SERVED}/")
-    assert links == {rule.uid: f"how-to/runbooks.html#{rule.key}" for rule in RULES}
+    pages = {rule.uid: runbook_page(rule.key).removeprefix("docs/") for rule in RULES}
+    assert links == {uid: page.replace(".md", ".html") for uid, page in pages.items()}
     assert missing(site, set(links.values())) == set()
 
 

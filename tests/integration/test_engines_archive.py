@@ -155,7 +155,7 @@ def test_a_package_without_the_engine_is_refused(vendor: Vendor, tmp_path: Path)
     refused(vendor, tmp_path, r"^telegraf 1\.39\.3-1 has no usr/bin/telegraf$")
 
 
-def test_a_package_that_is_no_package_is_refused(vendor: Vendor, tmp_path: Path) -> None:
+def test_an_invalid_package_is_rejected(vendor: Vendor, tmp_path: Path) -> None:
     vendor.write_deb(b"not a package at all")
     refused(vendor, tmp_path, r"^telegraf 1\.39\.3-1 cannot be unpacked: ")
 
@@ -260,14 +260,14 @@ def test_a_program_that_does_not_run_here_is_not_installed(vendor: Vendor, tmp_p
     assert sources.locate("telegraf", here) is None
 
 
-def test_a_cache_that_cannot_be_written_is_said_with_what_to_do(vendor: Vendor, tmp_path: Path) -> None:
+def test_an_unwritable_cache_is_reported_with_a_remedy(vendor: Vendor, tmp_path: Path) -> None:
     here = place(vendor, tmp_path)
     (tmp_path / "cache").write_text("a file, where a folder should be")
     with pytest.raises(EngineUnavailable, match=r"could not be put into the cache .*SENSETIG_CACHE names another"):
         sources.obtain("telegraf", lambda _: None, here)
 
 
-def test_an_engine_that_does_not_exist_for_this_machine_is_said(vendor: Vendor, tmp_path: Path) -> None:
+def test_an_engine_without_a_package_for_this_machine_is_reported(vendor: Vendor, tmp_path: Path) -> None:
     here = place(vendor, tmp_path)._replace(architecture="armhf")
     with pytest.raises(EngineUnavailable, match=r"^InfluxDB 2\.9\.1 does not exist for armhf, only for amd64, arm64"):
         sources.obtain("influxd", lambda _: None, here)

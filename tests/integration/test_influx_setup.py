@@ -333,7 +333,7 @@ def test_an_influxdb_that_comes_up_late_is_waited_for(influxd: Path, tmp_path: P
 
 
 class _Foreign(BaseHTTPRequestHandler):
-    """A web server that is no InfluxDB."""
+    """A web server other than InfluxDB."""
 
     def do_GET(self) -> None:
         page = b"<html>It works!</html>"

@@ -146,7 +146,7 @@ def test_influxdb_accepts_the_whole_batch(influxdb: InfluxDB, metrics: list[Metr
             client.buckets_api().delete_bucket(bucket)
 
 
-def test_a_value_that_is_no_number_never_breaks_a_line(telegraf: Path, tmp_path: Path) -> None:
+def test_a_non_numeric_value_never_breaks_a_line(telegraf: Path, tmp_path: Path) -> None:
     batch = [
         Metric(Series("a"), {"f": float("nan"), "g": 1.0}, 1),
         Metric(Series("b"), {"f": float("inf")}, 2),

@@ -1,4 +1,4 @@
-"""The real program with a setting that is wrong: lines go through untouched until it is mended, and it is said once."""
+"""The real program with an invalid setting: lines pass unchanged until it is repaired, and the error is logged once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen
 
 
 def _answers(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """What becomes of the line, repeatedly, within a bounded time."""
+    """Send a line repeatedly, and yield the results within a bounded time."""
     assert process.stdin is not None
     assert process.stdout is not None
     watch = threading.Timer(240, process.kill)
@@ -90,7 +90,7 @@ def _answers(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
         ),
     ],
 )
-def test_lines_go_through_untouched_and_it_is_said_once_and_counted(
+def test_lines_pass_unchanged_and_the_error_is_logged_once_and_counted(
     folder: Path, settings: str, arguments: list[str], environment: dict[str, str], sentence: str
 ) -> None:
     (folder / "sensetig.toml").write_text(settings)

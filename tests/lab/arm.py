@@ -17,7 +17,7 @@ from tests.lab.images import PROJECT, cache, layers
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 
-#: What the tests import, and what that needs.
+#: The libraries of the tests, with their dependencies.
 TEST_LIBRARIES = (
     "hypothesis",
     "iniconfig",

@@ -8,7 +8,7 @@ from tests.lab.guest import Guest
 
 HTS221, LPS25H, MAGNETOMETER, ACCELEROMETER, TCS3400 = 0x5F, 0x5C, 0x1C, 0x6A, 0x39
 
-#: What the sensors measure at first, in the units of the module. In the chip's counts, the values of the IMU are
+#: Initial readings of the sensors, in the units of the module. In the chip's counts, the values of the IMU are
 #: multiples of 256 within the noise: one conversion differs from the next in both bytes.
 MEASURED: dict[str, tuple[int, ...]] = {
     "humidity": (45_000,),

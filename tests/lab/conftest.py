@@ -71,7 +71,7 @@ def memory(gigabytes: int, source: Path = Path("/proc/meminfo")) -> str:
 
 
 def fetched(fetch: Callable[[], Made]) -> Made:
-    """What *fetch* has in the cache or fetches; skip the part where neither is possible."""
+    """The result of *fetch*, from the cache or the network; skip the part if neither is possible."""
     try:
         return fetch()
     except Unreachable as error:

@@ -26,10 +26,10 @@ FIELDS = {
 #: The bus of a Raspberry Pi gives up a transfer after a second.
 TIMEOUT_MILLISECONDS = 1000
 
-#: Transfers of a batch in which every transfer times out, each after a second: far below the watchdog's 120 s.
+#: Number of transfers in a batch whose transfers all time out, each after a second: far below the watchdog's 120 s.
 MAX_TRANSFERS = 40
 
-#: A chip that answers again costs one batch in which it is started again.
+#: A chip that responds again costs one batch to be restarted.
 MAX_BATCHES = 3
 
 
@@ -74,7 +74,7 @@ def expected(**other: tuple[int, ...]) -> dict[str, tuple[float, float]]:
     }
     for axis, g, tesla in zip("xyz", acceleration, magnetic, strict=True):
         found[f"acceleration_{axis}_g"] = (g, 0.01)
-        found[f"gyro_{axis}_radians_per_second"] = (0.0, 0.05)  # RTIMULib subtracts what it takes for a bias
+        found[f"gyro_{axis}_radians_per_second"] = (0.0, 0.05)  # RTIMULib subtracts its estimate of the bias
         found[f"magnetic_{axis}_microtesla"] = (tesla, max(0.3, 0.02 * abs(tesla)))
     return found
 

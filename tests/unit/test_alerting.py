@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from grafana.alerting import FOLDER, fresh, panel_of
 from grafana.alerting.__main__ import main
 from grafana.alerting.document import DOCUMENT, page
-from grafana.alerting.model import CRITICAL, INFO, MAX_UID_LENGTH, RUNBOOKS, WARNING, Rule
+from grafana.alerting.model import CRITICAL, INFO, MAX_UID_LENGTH, RUNBOOK_PAGES, RUNBOOKS, WARNING, Rule, runbook_page
 from grafana.alerting.notify import ALWAYS, CHANNELS, QUIET_NEVER, contact_points, mute_times, policy
 from grafana.alerting.rules import RULES
 from grafana.dashboards.boards.runbooks import in_grafana
@@ -22,7 +22,7 @@ from sensetig.alerts import rules
 from sensetig.declarations import declared
 from tests import dashboards
 
-RUNBOOK_PAGE = DOCUMENT.parents[1] / "how-to" / "runbooks.md"
+RUNBOOKS_TEXT = "".join((DOCUMENT.parents[2] / page).read_text(encoding="utf-8") for page in RUNBOOK_PAGES)
 
 #: Fields that `sensetig retire` writes in addition to the declared ones of a measurement.
 _RETIRED = {"retired"}
@@ -100,7 +100,7 @@ def test_the_links_to_a_runbook_lead_to_its_panel(rule: Rule) -> None:
     board, panel = panel_of(RUNBOOKS, rule.title)
     assert told["runbook_url"] == f"/d/{board}?viewPanel={panel}"
     link = f"{{{{ externalURL }}}}{told['runbook_url'].lstrip('/')}"
-    assert told["description"].endswith(f"\nRunbook: {link}\nDocumentation: docs/how-to/runbooks.md#{rule.key}")
+    assert told["description"].endswith(f"\nRunbook: {link}\nDocumentation: {runbook_page(rule.key)}")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.key)
@@ -128,7 +128,7 @@ def test_an_empty_database_is_no_alert_and_one_that_does_not_answer_is_one_alert
 
 
 def test_every_rule_has_a_section_in_the_runbooks_and_every_section_a_rule() -> None:
-    text = RUNBOOK_PAGE.read_text(encoding="utf-8")
+    text = RUNBOOKS_TEXT
     sections = dict(re.findall(r"^## (\S+)\n\n(.*?)(?=^## |\Z)", text, re.M | re.S))
     assert list(sections) == [rule.key for rule in RULES]
     for rule in RULES:
@@ -138,7 +138,7 @@ def test_every_rule_has_a_section_in_the_runbooks_and_every_section_a_rule() -> 
 
 def test_the_dashboard_has_the_runbook_of_every_rule_in_the_order_of_the_document() -> None:
     shown = list(dashboards.panels(dashboards.committed()["runbooks.json"]))
-    text = RUNBOOK_PAGE.read_text(encoding="utf-8")
+    text = RUNBOOKS_TEXT
     assert [panel["title"] for panel in shown] == re.findall(r"^\*\*(.+?)\.\*\* ", text, re.M)
     assert {panel["type"] for panel in shown} == {"text"}
     said = " ".join(panel["options"]["content"] for panel in shown)
@@ -162,7 +162,7 @@ def test_a_report_can_evaluate_every_rule() -> None:
 
 
 def expanded(value: Any, variables: dict[str, str]) -> Any:
-    """What Grafana makes of a setting: an unset variable is empty."""
+    """A setting as Grafana expands it: an unset variable is empty."""
     if isinstance(value, dict):
         return {key: expanded(each, variables) for key, each in value.items()}
     if isinstance(value, list):

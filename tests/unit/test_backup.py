@@ -104,7 +104,7 @@ def test_a_damaged_archive_is_refused(harm: str, tmp_path: Path) -> None:
         path = path.rename(tmp_path / "a.tar.gpg")
     else:
         path = tmp_path / "b.tar"
-    expected = {"changed": "settings/x is not as", "cut": "damaged|not complete", "other": "is no backup"}
+    expected = {"changed": "settings/x is not as", "cut": "damaged|not complete", "other": "is not a backup"}
     with pytest.raises(BackupError, match=expected.get(harm, "--decrypt" if harm == "encrypted" else "there is no")):
         archive.verify(path)
 
@@ -329,11 +329,11 @@ def test_an_archive_made_by_hand_can_be_verified(tmp_path: Path) -> None:
         ("settings/sticky", {"mode": 0o1755}, "special bits"),
         ("backup.json", {}, "is in it twice"),
         ("settings/tokens/operator.token/x", {}, "lies below a member that is a file"),
-        ("settings/link", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd", "size": 0}, "is no file"),
-        ("settings/hard", {"type": tarfile.LNKTYPE, "linkname": "backup.json", "size": 0}, "is no file"),
-        ("settings/dev", {"type": tarfile.CHRTYPE, "size": 0}, "is no file"),
-        ("settings/fifo", {"type": tarfile.FIFOTYPE, "size": 0}, "is no file"),
-        ("settings/folder", {"type": tarfile.DIRTYPE, "size": 0}, "is no file"),
+        ("settings/link", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd", "size": 0}, "is not a file"),
+        ("settings/hard", {"type": tarfile.LNKTYPE, "linkname": "backup.json", "size": 0}, "is not a file"),
+        ("settings/dev", {"type": tarfile.CHRTYPE, "size": 0}, "is not a file"),
+        ("settings/fifo", {"type": tarfile.FIFOTYPE, "size": 0}, "is not a file"),
+        ("settings/folder", {"type": tarfile.DIRTYPE, "size": 0}, "is not a file"),
     ],
 )
 def test_a_member_that_no_backup_has_is_refused(name: str, values: dict[str, Any], reason: str, tmp_path: Path) -> None:
@@ -408,7 +408,7 @@ def test_many_headers_in_a_row_are_refused(tmp_path: Path) -> None:
     info.type = tarfile.XGLTYPE
     path = tmp_path / "a.tar"
     path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) * 20_000)
-    refused(path, "is no backup, or is damaged")
+    refused(path, "is not a backup, or is damaged")
 
 
 def test_a_sparse_member_is_refused(tmp_path: Path) -> None:
@@ -421,7 +421,7 @@ def test_a_sparse_member_is_refused(tmp_path: Path) -> None:
     header[148:156] = b"%06o\0 " % sum(header)
     path = tmp_path / "a.tar"
     path.write_bytes(bytes(header) + bytes(512 * 3))
-    refused(path, "is no file")
+    refused(path, "is not a file")
 
 
 def test_special_bits_do_not_get_into_a_backup_and_strange_names_give_none(tmp_path: Path) -> None:

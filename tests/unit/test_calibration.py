@@ -1,4 +1,4 @@
-"""The calibration of one device: what its file says, and what that makes of a value."""
+"""The calibration of one device: parsing its file, and applying it to values."""
 
 from __future__ import annotations
 

@@ -251,7 +251,7 @@ def test_an_error_is_one_sentence_and_nothing_is_written(
     assert not folder.exists()
 
 
-def test_an_influxdb_that_is_away_is_said(call: Call, tmp_path: Path) -> None:
+def test_an_unreachable_influxdb_is_reported(call: Call, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret")
     (tmp_path / "token").chmod(0o600)
     result = call(

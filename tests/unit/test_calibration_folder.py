@@ -51,7 +51,7 @@ def watched(tmp_path: Path) -> Watched:
     return Watched(tmp_path)
 
 
-def test_a_device_without_a_file_has_no_curve_and_that_is_no_error(watched: Watched) -> None:
+def test_a_device_without_a_file_has_no_curve_and_causes_no_error(watched: Watched) -> None:
     assert watched.calibrations.of("pi-1") == ()
     assert Watched(watched.folder / "absent").calibrations.of("pi-1") == ()
     assert watched.said == []

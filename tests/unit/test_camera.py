@@ -17,6 +17,7 @@ from collectors.camera import settings
 from collectors.camera.backends import Frame
 from collectors.camera.backends.simulated import Scene, SimulatedCamera
 from collectors.camera.collector import CameraCollector
+from collectors.camera.damage import DamagedView
 from collectors.camera.encoding import MAX_THUMBNAIL_BYTES
 from collectors.camera.settings import Config, DetectorConfig, load_config
 from collectors.core.api import Context, Streaming, Unavailable
@@ -359,7 +360,7 @@ def test_damaged_frames_are_counted_and_are_no_motion() -> None:
     assert sum(int(each.fields["damaged"]) for each in bench.of("camera")) == 140
     assert sum(int(each.fields["frames"]) for each in bench.of("camera")) == 200
     assert bench.errors == [
-        "E! camera: frames of door arrive damaged, and no motion is detected in them; "
+        "E! camera: frames of door arrive damaged, and only large motion is detected in them; "
         "check the file, or the network to the camera and that rtsp_transport is tcp"
     ]
 
@@ -380,6 +381,42 @@ def test_event_ends_though_only_damaged_frames_follow() -> None:
     assert start.fields["event_id"] == end.fields["event_id"]
     assert end.fields["interrupted"] is True
     assert float(end.fields["duration_seconds"]) <= cut
+
+
+def test_person_is_seen_in_images_that_are_built_on_damaged_ones() -> None:
+    visit = SCENE.visit(0)
+
+    def frames(fresh: Callable[[int], bool]) -> Callable[[], Iterator[Frame | None]]:
+        def play() -> Iterator[Frame | None]:
+            for number in range(300):
+                frame = at(number / 10)
+                assert frame is not None
+                yield frame._replace(damaged=number >= 10, inherited=not fresh(number))
+
+        return play
+
+    bench = Bench(Script(frames(lambda number: number % 12 == 0)))
+    bench.run()
+    start, end = bench.of("camera_event")
+    found = float(start.fields["start_seconds"]) - BASE_NS / 1e9
+    assert visit.start_seconds <= found <= visit.start_seconds + 4
+    assert float(end.fields["duration_seconds"]) > 0.5 * (visit.end_seconds - visit.start_seconds)
+    bench = Bench(Script(frames(lambda _: True)))
+    bench.run()
+    assert bench.of("camera_event") == []
+
+
+@pytest.mark.parametrize("moving", [6, 11])
+def test_brief_motion_in_damaged_images_is_none(moving: int) -> None:
+    view = DamagedView(DetectorConfig(warm_up_seconds=0.5))
+    image = np.full((120, 160), 90, np.uint8)
+    seen = []
+    for number in range(60):
+        shown = image.copy()
+        if 20 <= number < 20 + moving:
+            shown[40:80, 5 * (number - 20) : 5 * (number - 20) + 40] = 200
+        seen.append(view.detect(shown, number / 10, video_range=False).moving)
+    assert not any(seen)
 
 
 def test_schedule_turns_detection_off_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -26,6 +27,9 @@ from collectors.camera.backends.simulated import Scene, SimulatedCamera
 from collectors.camera.backends.video_file import FramePositions, VideoFile
 from collectors.camera.detector import Image
 from collectors.camera.devices import find_device
+from collectors.camera.encoding import pack, unpack
+from collectors.camera.media.software import pack_frame
+from collectors.camera.pixels import stretch
 from collectors.core.api import Unavailable
 from collectors.core.errors import ErrorReporter
 from collectors.core.settings import Values
@@ -321,7 +325,7 @@ def test_implausible_frame_rate_is_ignored(frame_rate: float) -> None:
     [
         ("97", "there is no device /dev/video97; connect the camera"),
         ("/dev/no-camera", "there is no device /dev/no-camera"),
-        ("/dev/null", "/dev/null delivers no frame; it is no camera, or another program has it open"),
+        ("/dev/null", "/dev/null delivers no frame; it is not a camera, or another program has it open"),
         ("/dev/fd", "/dev/fd is not a camera; set source to a device such as /dev/video0"),
     ],
 )
@@ -484,7 +488,7 @@ def test_stream_continues_after_a_size_change(opener: Opener) -> None:
 def test_unresponsive_server_times_out(opener: Opener) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://user:secret@127.0.0.1:{server.getsockname()[1]}/stream"
-        with pytest.raises(Unavailable, match=r"delivers no frame within 1 s .*; check its address") as caught:
+        with pytest.raises(Unavailable, match="within 1 s: nothing that FFmpeg can read has arrived; check") as caught:
             opener(source=url, timeout_seconds=1.0)
     assert "secret" not in str(caught.value)
 
@@ -550,8 +554,9 @@ def test_files_and_devices_are_shown_as_they_are(source: str) -> None:
 class Device:
     """A camera that gives its pictures at once, one a time step, and then ends."""
 
-    damaged, failed, reason = False, 0, ""
-    render = None
+    damaged, lost, failed, reason = False, False, 0, ""
+    render = render_planes = None
+    video_range = False
 
     def __init__(self, count: int, clock: Callable[[], float]) -> None:
         self.left = count
@@ -710,8 +715,94 @@ def test_brightness_of_a_video_runs_from_black_to_white_and_its_colour_is_made_o
     assert len(frames) == 5
     for frame in frames:
         assert frame.image.shape == (96, 128)
-        assert frame.image[64:, 8:56].mean() == pytest.approx(0, abs=3)
-        assert frame.image[:, 72:].mean() == pytest.approx(255, abs=3)
+        assert frame.video_range is not full_range
+        image = stretch(frame.image) if frame.video_range else frame.image
+        assert image[64:, 8:56].mean() == pytest.approx(0, abs=3)
+        assert image[:, 72:].mean() == pytest.approx(255, abs=3)
         colour = frame.colour()
         assert colour.shape == (96, 128, 3)
         assert np.abs(colour[8:24, 8:24].mean(axis=(0, 1)) - (200, 40, 60)).max() < 12
+
+
+def test_only_a_picture_that_has_lost_a_part_does_not_inherit_its_damage(opener: Opener, tmp_path: Path) -> None:
+    pictures = units(40, (160, 120), noisy=True)
+    del pictures[13][-1]
+    body = b"".join(b"\0\0\0\1" + unit for picture in pictures for unit in picture)
+    frames = list(opener(source=str(_written(tmp_path / "lost.h264", body))).frames(never))
+    inherited = [
+        number for number, frame in enumerate(frames) if frame is not None and frame.damaged and frame.inherited
+    ]
+    assert inherited == list(range(14, 20))
+
+
+def test_file_is_played_to_its_end_though_damage_announces_more_streams(tmp_path: Path) -> None:
+    path = timed_film(tmp_path / "film.ts", [number / 10 for number in range(40)])
+
+    def frames(*, announced: bool) -> int:
+        video = decoding.open_video(str(path), "film", options={})
+        assert isinstance(video, decoding.Video)
+        packets = video._packets
+
+        def until_its_end() -> Iterator[Any]:
+            """The packets as PyAV gives them when it looks for a stream that came later."""
+            for packet in packets:
+                if not packet.size:
+                    raise IndexError("list index out of range")
+                yield packet
+
+        if announced:
+            video._packets = until_its_end()
+        count = sum(1 for _ in video.pictures())
+        video.close()
+        return count
+
+    assert frames(announced=True) == frames(announced=False) == 40
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_clip_is_packed_from_the_planes_of_a_video(tmp_path: Path, opener: Opener, small: bool) -> None:
+    path = str(tmp_path / "film.mp4")
+    picture = cv2.resize(np.random.default_rng(2).integers(0, 255, (6, 8, 3), dtype=np.uint8), (128, 96))
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", 10, {"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture, np.uint8), "bgr24")))
+        container.mux(stream.encode(None))
+    (frame,) = (each for each in opener(source=path, pace=0.0).frames(never) if each is not None)
+    assert frame.render_planes is not None
+    direct, converted = pack_frame(frame, small=small), pack(frame.colour(), small=small)
+    assert (direct.width, direct.height) == (converted.width, converted.height) == (128, 96)
+    assert np.abs(unpack(direct).astype(int) - unpack(converted)).mean() < 2
+    turned = next(iter(opener(source=path, pace=0.0, rotate=90).frames(never)))
+    assert turned is not None
+    assert turned.render_planes is None
+
+
+@pytest.mark.parametrize(
+    ("extension", "interval", "smoothed"),
+    [("mp4", 20, False), ("mp4", 200, True), ("mkv", 200, True), ("ts", 20, False)],
+)
+def test_blocks_are_smoothed_where_key_frames_are_far_apart(
+    tmp_path: Path, extension: str, interval: int, smoothed: bool
+) -> None:
+    path = tmp_path / f"film.{extension}"
+    generator = np.random.default_rng(3)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 10, {"crf": "35", "preset": "veryfast"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.codec_context.gop_size = interval
+        for _ in range(100):
+            image = generator.integers(0, 255, (120, 160, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "bgr24")))
+        container.mux(stream.encode(None))
+
+    def pictures(*, smooth: bool) -> list[Image]:
+        video = decoding.open_video(str(path), "film", options={}, smooth=smooth)
+        assert isinstance(video, decoding.Video)
+        found = [video.grey(each.frame) for each in video.pictures()]
+        return [each.image.copy() for each in found if each is not None]
+
+    whole, cheap = pictures(smooth=True), pictures(smooth=False)
+    assert len(whole) == len(cheap) == 100
+    assert all(np.array_equal(*pair) for pair in zip(whole, cheap, strict=True)) is smoothed

@@ -65,7 +65,7 @@ def refusal(**values: object) -> str:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long a busy machine takes to stop a server, that is no error here."""
+    """Ignore how long a busy machine takes to stop a server."""
     monkeypatch.setattr(control, "STOP_SECONDS", BOUND_SECONDS)
 
 

@@ -96,7 +96,7 @@ def test_an_abandoned_request_is_not_carried_out() -> None:
         assert answer_of(first).status == 504
         on.media.go_on.set()
         until(lambda: waiting(on) == 0)
-        # Not by HTTP, whose answer may be late once more on a busy machine.
+        # Not by HTTP, because its response may be late again on a busy machine.
         assert on.queue.photo().result(BOUND_SECONDS)
         assert on.media.asked == ["photo", "photo"]
         first.close()

@@ -268,3 +268,23 @@ def test_time_without_visibility_is_counted_and_reported_once() -> None:
     assert all(isinstance(each, float) and each > 4 for each in blind[1:3])
     assert blind[3] == 0
     assert len([line for line in said if "motion cannot be detected" in line]) == 1
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1])
+def test_flicker_is_no_noise_and_hides_no_faint_person(share: float) -> None:
+    generator = np.random.default_rng(4)
+    room = cv2.resize(generator.integers(60, 180, (9, 12), dtype=np.uint8), (160, 120)).astype(np.float32)
+    detector, moving = Detector(DetectorConfig(warm_up_seconds=1.0)), []
+    for number in range(120):
+        picture = room.copy()
+        if number >= 90:
+            left = 5 * (number - 90)
+            picture[30:80, left : left + 16] += 26
+        picture *= 1.0 + share * (number % 3 - 1)
+        picture += generator.normal(0, 1.5, picture.shape)
+        found = detector.detect(np.clip(picture, 0, 255).astype(np.uint8), number / 10)
+        if found.moving:
+            moving.append(number)
+        assert detector.state.noise < 2.0
+    assert min(moving) >= 90
+    assert len(moving) >= 24

@@ -265,7 +265,7 @@ def test_telegraf_gets_the_named_snippets_each_once(tmp_path: Path) -> None:
     ]
 
 
-def test_telegraf_gets_the_sense_hat_where_there_is_one_or_a_backend(tmp_path: Path) -> None:
+def test_telegraf_gets_the_sense_hat_if_there_is_one_or_a_backend(tmp_path: Path) -> None:
     assert snippets(run_telegraf(tmp_path, SENSETIG_SENSEHAT_BACKEND="simulated")[1]) == [
         "telegraf.conf",
         "telegraf.d/sensehat.conf",

@@ -191,3 +191,15 @@ def test_a_series_without_a_value_has_a_dash_in_the_legend_and_not_the_words_for
     assert panel.field_config.defaults.no_value == "Nothing"
     (override,) = panel.field_config.overrides
     assert [(each.id_val, each.value) for each in override.properties] == [("noValue", "–")]
+
+
+@pytest.mark.parametrize("measurement", ["influxdb", "collector"])
+def test_a_number_updated_once_a_minute_is_not_gone_between_two_points(measurement: str) -> None:
+    shown = [
+        panel
+        for panel in dashboards.panels(COMMITTED["pipeline.json"])
+        if panel["type"] == "stat" and any(f'FROM "{measurement}"' in each["query"] for each in panel["targets"])
+    ]
+    assert shown
+    # Telegraf writes a point up to ten seconds after it collected it.
+    assert {panel["title"] for panel in shown if age(panel) < 60 + 2 * 10} == set()

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from collectors.core.registry import catalogue
 from collectors.core.settings import variable
+from grafana.alerting.model import runbook_page
 from grafana.alerting.rules import RULES
 from sensetig import documentation
 from sensetig import site as sites
@@ -162,8 +163,8 @@ def read(page: str) -> str:
 
 
 def test_troubleshooting_leads_to_the_runbook_of_every_alert() -> None:
-    linked = set(re.findall(r"\(how-to/runbooks\.md#([\w-]+)\)", read("troubleshooting.md")))
-    assert linked == {rule.key for rule in RULES}
+    linked = set(re.findall(r"\((how-to/runbooks[\w-]*\.md#[\w-]+)\)", read("troubleshooting.md")))
+    assert linked == {runbook_page(rule.key).removeprefix("docs/") for rule in RULES}
 
 
 def test_troubleshooting_names_the_checks_of_the_doctor_as_they_are() -> None:

@@ -230,7 +230,7 @@ def test_a_secret_is_the_whole_text_a_password_its_first_line_and_a_token_one_wo
 
 
 @pytest.mark.parametrize("content", ["two words", "naïve", "line\nline", "\x7f"])
-def test_text_that_is_no_token_is_refused_without_showing_it(tmp_path: Path, content: str) -> None:
+def test_an_invalid_token_is_rejected_without_showing_it(tmp_path: Path, content: str) -> None:
     file = secret_file(tmp_path, content.encode())
     with pytest.raises(WrongFile) as caught:
         read_token(file, "the token file", error=WrongFile)

@@ -165,7 +165,7 @@ def test_the_files_of_a_machine_are_read(tmp_path: Path) -> None:
     assert machine.copies_backups(tmp_path)
 
 
-def test_the_page_leads_to_the_documentation_where_there_is_a_site() -> None:
+def test_the_page_links_to_the_documentation_if_there_is_a_site() -> None:
     served = FACTS._replace(site=ALONE_SITE._replace(documentation_url="http://localhost:3000/public/sensetig"))
     assert "docs/how-to/phone-alerts.md" in shown(FACTS, 120)
     assert "Manual" not in shown(FACTS, 120)

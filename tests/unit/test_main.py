@@ -113,13 +113,13 @@ def test_once_gives_one_batch_and_closes_the_collector() -> None:
     assert done.stderr == "closed\n"
 
 
-def test_a_batch_that_fails_is_said_and_counts_in_the_exit_status() -> None:
+def test_a_failed_batch_is_logged_and_sets_the_exit_status() -> None:
     done = run("probe", "--mode", "failing")
     assert (done.returncode, numbers(done.stdout), reports(done.stdout)) == (1, [1], [0])
     assert done.stderr == "E! probe: OSError: the device is gone\nclosed\n"
 
 
-def test_a_refused_reading_is_said_and_no_failure() -> None:
+def test_a_rejected_reading_is_logged_without_a_failure() -> None:
     done = run("probe", "--mode", "refusing")
     assert (done.returncode, reports(done.stdout)) == (0, [1])
     assert done.stderr == "E! probe: the reading 0 is no data\nclosed\n"
@@ -207,7 +207,7 @@ def test_a_missing_library_is_named_with_what_brings_it() -> None:
 
 
 @pytest.mark.parametrize("name", catalogue())
-def test_an_extra_is_named_only_where_there_is_one(name: str) -> None:
+def test_an_extra_is_named_only_if_there_is_one(name: str) -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert requirement(name) == (f"sensetig[{name}]" if name in extras else "sensetig")
 
@@ -243,7 +243,7 @@ def test_each_line_gets_a_batch_also_when_several_come_at_once() -> None:
     assert done.stderr == "closed\n"
 
 
-def test_a_failed_batch_does_not_end_it_and_is_said_once_until_it_clears() -> None:
+def test_a_failed_batch_does_not_end_it_and_is_logged_once_until_it_clears() -> None:
     done = run("probe", "--execd", "--mode", "failing", given="\n\n\n")
     assert (done.returncode, reports(done.stdout)) == (0, [0, 1, 0])
     assert done.stderr == "E! probe: OSError: the device is gone\n" * 2 + "closed\n"
@@ -298,7 +298,7 @@ def test_a_stream_whose_source_is_lost_ends_with_1_where_systemd_starts_it_again
     assert done.stderr == "E! probe: OSError: the source is gone\nclosed\n"
 
 
-def test_where_there_is_nothing_to_read_it_stays_until_its_input_ends() -> None:
+def test_with_nothing_to_read_it_runs_until_its_input_ends() -> None:
     with start("probe", "--execd", "--mode", "not_applicable") as process:
         assert process.stdin is not None
         process.stdin.write(b"\n")
@@ -551,7 +551,7 @@ def test_a_log_that_cannot_be_written_stops_no_reading_and_reaches_no_output(red
     assert all(isinstance(each, int) and each > 0 for each in errors)
 
 
-# --- modules that are no collector ------------------------------------------------------------------
+# --- modules that are not collectors -----------------------------------------------------------------
 
 
 def test_a_module_that_declares_nothing_is_one_sentence(tmp_path: Path) -> None:
@@ -572,7 +572,7 @@ def test_a_module_that_declares_nothing_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", catalogue())
-def test_every_module_that_is_no_library_is_a_collector(name: str) -> None:
+def test_every_module_except_libraries_is_a_collector(name: str) -> None:
     module = load(name)
     assert module is not None
     assert callable(module.create)

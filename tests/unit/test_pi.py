@@ -312,7 +312,7 @@ ADC = """\
 @pytest.mark.parametrize(
     "line", ["DIE_TEMP temp(26)=45.1C", "nonsense", "VDD_CORE_A current(7)=nanA", "VDD_CORE_W power(7)=1.0W"]
 )
-def test_a_line_that_is_no_rail_is_an_error_and_the_rails_are_read(line: str, pi_4: Bench) -> None:
+def test_an_invalid_line_is_an_error_and_the_rails_are_read(line: str, pi_4: Bench) -> None:
     bench = Bench(pi_4.tree, Firmware(pmic_read_adc=ADC + f"   {line}\n"))
     found = bench.collect()
     assert [metric.series.tags["rail"] for metric in found["pi_rail"]] == ["3v7_wl_sw", "3v3_sys"]
@@ -549,7 +549,7 @@ def test_a_line_of_another_form_is_an_error_and_the_others_are_read(line: str, p
     path.write_text(HEAD + line + "\n wlan0: 0000   41.  -69.  -256        0      0      0     23      0        0\n")
     (link,) = pi_4.collect()["wifi"]
     assert (link.series.tags["interface"], link.fields["signal_dbm"]) == ("wlan0", -69.0)
-    assert pi_4.errors == [f"{path} holds {line!r}, which is no reading"]
+    assert pi_4.errors == [f"{path} holds {line!r}, which is not a reading"]
 
 
 @pytest.mark.parametrize(
@@ -610,7 +610,7 @@ def test_a_sensor_that_fails_to_read_is_an_error_with_its_name(pi_4: Bench) -> N
 
 
 @pytest.mark.parametrize("content", ["", "warm\n", "0x10\n", "1e3\n", "\0", "12 13\n"])
-def test_a_text_that_is_no_number_is_an_error_and_the_rest_is_emitted(content: str, pi_4: Bench) -> None:
+def test_a_non_numeric_text_is_an_error_and_the_rest_is_emitted(content: str, pi_4: Bench) -> None:
     (pi_4.tree / "sys/class/hwmon/hwmon0/temp1_input").write_text(content)
     found = pi_4.collect()
     assert "cpu_celsius" not in found["pi"][0].fields
@@ -628,7 +628,7 @@ def test_a_value_beyond_its_range_is_an_error_and_no_data(pi_4: Bench) -> None:
 # --- as a process -----------------------------------------------------------------------------------
 
 
-def test_on_a_machine_that_is_no_pi_it_waits_for_the_end_of_its_input() -> None:
+def test_on_another_machine_it_waits_for_the_end_of_its_input() -> None:
     command = [sys.executable, "-m", "collectors", "pi", "--execd", "--sys-root", "no-such-folder"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None

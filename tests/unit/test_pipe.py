@@ -62,7 +62,7 @@ def test_a_wide_pipe_holds_a_megabyte(pipe: tuple[int, int]) -> None:
 
 def test_a_file_is_no_pipe(tmp_path: Path) -> None:
     file = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
-    with pytest.raises(OSError, match="it is no pipe"):
+    with pytest.raises(OSError, match="it is not a pipe"):
         PeekingPipe(file)
     assert not widen(file)
     os.close(file)

@@ -173,7 +173,7 @@ def changed(field: str, value: float) -> dict[str, Any]:
 
 
 def report_level(**facts: Any) -> str:
-    """The level of the one sentence that a report makes of these facts."""
+    """The level of the one sentence in a report about these facts."""
     begin = datetime(2026, 11, 14, tzinfo=UTC)
     week = Period(begin, begin + timedelta(days=7), "raw", 1800)
     empty = Stats("system", None, None, (), None, (), (), {}, {}, None, None, ())

@@ -29,6 +29,11 @@ PHRASES = {
     "of its own": "A folder of its own.",
     "had back": "A lost file cannot be had back.",
     "in which": "The folder in which it is.",
+    "where there is": "Empty where there is none.",
+    "again and again": "It fails again and again.",
+    "is said": "The error is said once.",
+    "makes of": "The value that it makes of a text.",
+    "that is no": "A file that is no backup.",
 }
 
 

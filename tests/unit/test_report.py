@@ -5,7 +5,7 @@ from __future__ import annotations
 from collectors.core.errors import ErrorReporter
 
 
-def test_an_error_is_said_with_the_collector_s_name_and_counted() -> None:
+def test_an_error_is_logged_with_the_collector_s_name_and_counted() -> None:
     lines: list[str] = []
     report = ErrorReporter("pi", lines.append)
     report.error("the fan is gone")
@@ -25,7 +25,7 @@ def test_a_sentence_that_comes_back_is_counted_and_not_said_again() -> None:
     assert counts == [2, 2, 2]
 
 
-def test_a_sentence_that_was_absent_for_a_batch_is_said_again() -> None:
+def test_a_sentence_absent_for_a_batch_is_logged_again() -> None:
     lines: list[str] = []
     report = ErrorReporter("pi", lines.append)
     report.error("the fan is gone")

@@ -1,4 +1,4 @@
-"""What becomes of the dashboards' panels in a report: their queries, their lines, and the charts of these."""
+"""The dashboards' panels in a report: their queries, their lines, and their charts."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_broken_dashboard_is_named(tmp_path: Path) -> None:
         panels.read(tmp_path)
 
 
-def test_no_dashboard_at_all_is_said(tmp_path: Path) -> None:
+def test_missing_dashboards_are_reported(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match="there is no dashboard in"):
         panels.read(tmp_path)
 

@@ -127,7 +127,7 @@ def test_a_processor_that_was_busy_throughout_is_worth_a_look_and_a_peak_is_not(
     assert f"{level}: CPU use: from" in plain(texts(facts(spreads=(spread,))))
 
 
-def test_a_value_that_did_not_change_is_said_once() -> None:
+def test_an_unchanged_value_is_stated_once() -> None:
     cpu = next(each for each in QUANTITIES if each.measurement == "cpu")
     spread = Spread(cpu, 99.96, at(days=1), 99.98, 100.0, at(days=2), None)
     assert "look: CPU use: 100.0% throughout." in plain(texts(facts(spreads=(spread,))))
@@ -210,7 +210,7 @@ def test_a_disk_that_fills_up_says_when() -> None:
     assert "look: / is 80% full; usage grew by 14 GiB, and at that rate it is full in 3 days." in told
 
 
-def test_from_minutes_nothing_is_said_of_the_coming_weeks() -> None:
+def test_minutes_of_data_give_no_forecast_for_weeks() -> None:
     told = texts(facts(disks=(Disk("/", 10 * GIB, 11 * GIB, 50.0, 600),)))
     assert "full in" not in told
 
@@ -285,7 +285,7 @@ def test_a_duration_has_two_units_at_most(seconds: float, text: str) -> None:
         ("now", NOW),
     ],
 )
-def test_a_moment_is_said_in_many_ways(text: str, time: datetime) -> None:
+def test_a_time_can_be_given_in_many_forms(text: str, time: datetime) -> None:
     assert moment(text, NOW) == time
 
 

@@ -174,7 +174,7 @@ def test_no_data_is_an_empty_batch_and_no_failure(requests_of: Any) -> None:
     assert stage.reports == [{"samples": 0, "errors": 0, "up": 1, "duration_seconds": 0.0}]
 
 
-def test_a_value_that_is_no_number_is_left_out_and_counted(requests_of: Any) -> None:
+def test_a_non_numeric_value_is_left_out_and_counted(requests_of: Any) -> None:
     stage = Stage(Polled([number(float("nan")), number(2)]))
     assert stage.runner.once(requests_of()[0]) == 0
     assert stage.reports[0]["samples"] == 1
@@ -196,7 +196,7 @@ def test_a_failing_batch_keeps_its_samples_and_is_reported_as_down(requests_of: 
 
 
 @pytest.mark.parametrize("error", [Unavailable("plug it in"), ValueError("plug it in")])
-def test_an_exception_that_speaks_for_itself_is_said_in_its_own_words(error: Exception, requests_of: Any) -> None:
+def test_an_exception_with_a_sentence_is_logged_unchanged(error: Exception, requests_of: Any) -> None:
     stage = Stage(Polled(error))
     stage.runner.once(requests_of()[0])
     assert stage.said == ["E! room: plug it in"]
@@ -297,7 +297,7 @@ def test_a_stream_stops_when_it_is_time() -> None:
     assert sum(report["samples"] for report in stage.reports) == 1
 
 
-def test_a_source_that_is_lost_is_said_and_reported_as_down() -> None:
+def test_a_lost_source_is_logged_and_reported_as_down() -> None:
     stage = Stage(Streaming([number(1)], OSError("unplugged")))
     assert stage.runner.run_streaming(lambda *_: False) == 1
     assert stage.reports[-1] == {"samples": 0, "errors": 1, "up": 0, "reason": "OSError: unplugged"}

@@ -123,7 +123,7 @@ def test_a_first_line_without_an_end_cannot_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
-def test_a_recording_that_is_no_file_cannot_start(tmp_path: Path, kind: str) -> None:
+def test_a_recording_that_is_not_a_file_cannot_start(tmp_path: Path, kind: str) -> None:
     path = "/dev/zero"
     if kind == "pipe":
         path = str(tmp_path / "pipe")

@@ -139,7 +139,7 @@ def test_a_cell_can_have_its_unit(cell: str, celsius: float, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("cell", ["0x15", "1_0", "True", "20.5 m", "20.5 hPa", "C", "20 5", "--", "1e", "20.5C20.5C"])
-def test_a_cell_that_is_no_number_is_refused(cell: str, tmp_path: Path) -> None:
+def test_a_non_numeric_cell_is_rejected(cell: str, tmp_path: Path) -> None:
     ((reading,), said) = readings(tmp_path, f"timestamp,temp,hum\n2024-05-01 09:00:00,{cell},40\n")
     assert (reading.temperature_humidity, reading.humidity) == (None, 40.0)
     assert said[0].endswith(f"line 2: temp_h: expected a number, got {cell!r}; the value is left out")

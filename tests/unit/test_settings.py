@@ -36,7 +36,7 @@ def refused(*args: object, **kwargs: object) -> str:
     return str(error.value)
 
 
-def test_where_nothing_is_said_the_default_holds() -> None:
+def test_the_default_applies_without_a_setting() -> None:
     values = settled()
     assert (values[BACKEND], values[COUNT], values[FACTOR], values[QUIET]) == ("auto", 3, None, False)
 

@@ -217,7 +217,7 @@ def test_a_late_batch_has_no_more_readings_than_the_profile_says() -> None:
     assert [each.readings for each in events if isinstance(each, Message)] == [7, 7, 7, 7, 2]
 
 
-def test_a_duplicate_is_the_message_before_it_once_more() -> None:
+def test_a_duplicate_repeats_the_previous_message() -> None:
     _, events, faults = play(BASE._replace(duplicate_probability=0.3), readings=100)
     messages = [each for each in events if isinstance(each, Message)]
     doubled = [number for number, each in enumerate(messages) if each.kind == "duplicate"]

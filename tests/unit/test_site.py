@@ -244,7 +244,7 @@ def test_where_root_alone_may_read_the_sentence_says_sudo(tmp_path: Path) -> Non
     assert said == f"the token file {folder / 'grafana.token'} cannot be read: Permission denied; run this with sudo"
 
 
-def test_a_machine_that_is_no_hub_names_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_other_than_the_hub_names_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site, "TOP", written(tmp_path, 'hub = "loft"\ntokens = "/no-such-folder"\n'))
     with pytest.raises(SiteError, match=r"No such file or directory; run this on the hub, loft$"):
         site.read_token(Path("/no-such-folder/grafana.token"))

@@ -165,7 +165,7 @@ def test_on_a_full_disk_delivered_lines_are_removed_first(small_disk: Path) -> N
     ends.end(writer)
 
 
-def test_a_read_only_disk_is_said(small_disk: Path) -> None:
+def test_a_read_only_disk_is_reported(small_disk: Path) -> None:
     ends = Ends(small_disk / "spool")
     remount(small_disk, "ro")
     with pytest.raises(OSError, match="Read-only file system"):

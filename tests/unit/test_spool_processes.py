@@ -111,7 +111,7 @@ def wait_for(path: Path) -> bool:
         return process.wait(_SECONDS) == 0
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     status, out, err = run(*PROBE, "--spool", tmp_path / "file" / "spool")
     assert (status, out) == (2, "")

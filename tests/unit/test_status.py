@@ -117,7 +117,7 @@ def test_a_retired_device_is_not_shown_unless_it_still_writes() -> None:
     assert [each.name for each in in_service([WELL, gone, busy], LIMITS)] == ["pi-a", "b"]
 
 
-def test_a_name_is_not_folded_where_there_is_room_nor_a_time_cut_off() -> None:
+def test_a_name_is_not_folded_if_there_is_room_and_a_time_is_not_cut_off() -> None:
     weak = WELL._replace(name="pi-classroom-26", under_voltage=True, throttled=True, age_seconds=9000.0)
     assert "pi-classroom-26  offline  2 h 30 min ago" in shown(80, weak)
     assert "2 h 30 min\n" in shown(40, weak)

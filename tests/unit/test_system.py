@@ -242,7 +242,7 @@ def test_only_the_parts_that_are_asked_for_are_read(machine: Path) -> None:
     bench.close()
 
 
-@pytest.mark.parametrize(("parts", "words"), [("mem,fan", "'fan', which is no part"), (" , ", "parts is empty")])
+@pytest.mark.parametrize(("parts", "words"), [("mem,fan", "'fan', which is not a part"), (" , ", "parts is empty")])
 def test_a_part_that_there_is_not_keeps_the_collector_from_starting(machine: Path, parts: str, words: str) -> None:
     with pytest.raises(Unavailable, match=words):
         Bench(machine, parts=parts)

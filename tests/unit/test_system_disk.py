@@ -100,7 +100,7 @@ def test_dev_root_is_replaced_by_the_real_device_if_known(tmp_path: Path) -> Non
         "36 35",
     ],
 )
-def test_a_line_that_is_no_mount_is_counted_and_the_others_are_read(line: str, tmp_path: Path) -> None:
+def test_an_invalid_line_is_counted_and_the_others_are_read(line: str, tmp_path: Path) -> None:
     said: list[str] = []
     found = parse(f"{line}\n22 1 179:2 / / rw - ext4 /dev/root rw\n", tmp_path, said)
     assert [mount.path for mount in found] == ["/"]
@@ -113,7 +113,7 @@ def test_a_name_may_have_every_sign_that_ends_a_line_elsewhere(sign: str, tmp_pa
     assert [mount.path for mount in found] == ["/", f"/mnt/a{sign}b"]
 
 
-def test_a_name_that_is_no_utf_8_is_the_file_system_s_own(tmp_path: Path) -> None:
+def test_a_name_in_another_encoding_than_utf_8_is_kept(tmp_path: Path) -> None:
     (mount,) = mounts.parse_mountinfo(b"40 22 8:1 / /mnt/\xe4\xff rw - vfat /dev/sda1 rw\n", str(tmp_path), print)
     assert os.fsencode(mount.path) == b"/mnt/\xe4\xff"
 

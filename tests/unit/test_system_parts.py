@@ -23,7 +23,7 @@ def test_a_file_that_opens_but_cannot_be_read_is_named(tmp_path: Path) -> None:
     ("error", "words"),
     [(ValueError("no line"), "no line"), (ValueError(), "ValueError: "), (KeyError("a"), "KeyError: 'a'")],
 )
-def test_an_error_is_said_in_words(error: Exception, words: str) -> None:
+def test_an_error_is_described_in_words(error: Exception, words: str) -> None:
     assert files.sentence(error) == words
 
 
@@ -503,7 +503,7 @@ def test_thermal_zones_are_read_where_no_chip_has_the_temperature(tmp_path: Path
     assert read_temperatures(tmp_path) == ({"cpu_thermal": 45.5, "nvme": 30.0}, [])
 
 
-def test_another_zone_than_the_processor_s_is_left_out_where_there_are_chips(tmp_path: Path) -> None:
+def test_zones_other_than_the_processor_s_are_left_out_if_there_are_chips(tmp_path: Path) -> None:
     zone = tmp_path / "class/thermal/thermal_zone0"
     zone.mkdir(parents=True)
     (zone / "type").write_text("INT3400 Thermal\n")
@@ -642,7 +642,7 @@ def test_a_slow_reading_has_the_time_at_which_it_came(tmp_path: Path) -> None:
     assert times == [7, 99]
 
 
-def test_a_reading_that_is_no_number_is_counted_and_is_not_0(tmp_path: Path) -> None:
+def test_a_non_numeric_reading_is_counted_and_is_not_0(tmp_path: Path) -> None:
     sensor(tmp_path, 0, name="a\n", temp1_input="\n")
     folder = sensor(tmp_path, 1, name="b\n", temp2_input="30000\n")
     (folder / "temp1_input").mkdir()

@@ -378,7 +378,7 @@ def test_only_the_devices_of_the_settings_are_taken() -> None:
     "line",
     ["environment", "environment ", "environment temperature_raw_celsius=", "environment a=1,,b=2 5", "garbage", "a b"],
 )
-def test_a_line_that_is_no_line_protocol_is_counted(line: str) -> None:
+def test_invalid_line_protocol_is_counted(line: str) -> None:
     out = Stage().metrics(line)
     assert [metric.series.tags["reason"] for metric in out] == ["not_line_protocol"]
     assert out[0].fields["count"] == 1

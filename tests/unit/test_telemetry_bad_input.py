@@ -63,7 +63,7 @@ def test_with_nothing_wrong_nothing_is_counted_as_an_error(tmp_path: Path) -> No
     assert (ran.store["written"], ran.store["failures"], ran.store["pending_messages"]) == (1, 0, 0)
 
 
-def test_a_calibration_with_gain_0_is_said_and_counted_and_values_go_on_uncalibrated(tmp_path: Path) -> None:
+def test_a_calibration_with_gain_0_is_logged_and_counted_and_values_pass_uncalibrated(tmp_path: Path) -> None:
     (tmp_path / "calibrations").mkdir()
     (tmp_path / "calibrations" / "pi.toml").write_text(
         '[[calibration]]\nmeasurement = "environment"\nfield = "temperature_raw_celsius"\n'
@@ -86,7 +86,7 @@ def test_a_corrupt_store_is_reported_and_set_aside_and_the_messages_are_counted_
     assert run(tmp_path).store["written"] == 1
 
 
-def test_a_store_that_another_program_holds_is_said_and_counted_and_the_end_waits_for_it_a_bounded_time(
+def test_a_store_locked_by_another_program_is_logged_and_counted_and_delays_the_end_by_a_bounded_time(
     tmp_path: Path,
 ) -> None:
     store = SqliteStore(str(tmp_path / "state.db"), pytest.fail)
@@ -105,7 +105,7 @@ def test_a_store_that_another_program_holds_is_said_and_counted_and_the_end_wait
     assert (ran.store["written"], ran.store["failures"], ran.store["pending_messages"]) == (0, 1, len(LINES))
 
 
-def test_a_store_that_is_read_only_is_said_and_counted(tmp_path: Path) -> None:
+def test_a_read_only_store_is_logged_and_counted(tmp_path: Path) -> None:
     # No user can create a file in /proc, not even root.
     ran = run(tmp_path, "--state", "/proc/sensetig/state.db")
     assert ran.lines == list(LINES)

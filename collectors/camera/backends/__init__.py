@@ -26,9 +26,14 @@ class Frame(NamedTuple):
         time_ns: wall clock, nanoseconds since 1970, for the points.
         planes: if the image is only the grey plane of a colour image, all planes: YUV 4:2:0, one below the other,
             in rows that may be longer than the image is wide.
-        damaged: whether a part of it was lost on its way, so that what differs may be no motion.
+        damaged: whether a part of it, or of an image that it is built on, was lost on its way, so that what differs
+            may be no motion.
+        inherited: whether, if it is damaged, nothing of this very image was lost.
         render: if the image is only the grey of a colour image without planes, makes the colour image; may be called
             from any thread.
+        video_range: whether the grey levels of the image run from 16 to 235, as those of video do.
+        render_planes: copies the planes of the colour image as YUV 4:2:0, one below the other without padding, which
+            costs less than the colour image; may be called from any thread.
     """
 
     image: Image
@@ -36,7 +41,10 @@ class Frame(NamedTuple):
     time_ns: int
     planes: Image | None = None
     damaged: bool = False
+    inherited: bool = False
     render: Callable[[], Image] | None = None
+    video_range: bool = False
+    render_planes: Callable[[], Image] | None = None
 
     def colour(self) -> Image:
         """The image in colour, if it has any."""
@@ -139,7 +147,7 @@ def open_backend(
     timer: Callable[[], float],
 ) -> Backend:
     """Open the configured backend. Raises Unavailable, with the choices, if there is none."""
-    # A setting that is wrong must not leave a camera open.
+    # An invalid setting must not leave a camera open.
     settings.rotation(values)
     parse_polygons(values[settings.PRIVACY_MASK])
     source = values[settings.SOURCE]
@@ -176,7 +184,7 @@ def open_backend(
 
 
 def _prepared(camera: Backend, values: Values) -> Backend:
-    """The camera with its pictures turned and made black in places, where the settings want that."""
+    """The camera with rotated pictures and private areas, if configured."""
     degrees, areas = settings.rotation(values), parse_polygons(values[settings.PRIVACY_MASK])
     if not degrees and not areas:
         return camera
@@ -264,7 +272,7 @@ def parse_address(source: str) -> Address | None:
 def without_password(source: str) -> str:
     """A source for messages: of a URL only scheme, host and port; a file or a device unchanged.
 
-    What looks like a URL without its scheme is cut, too.
+    A text that looks like a URL without its scheme is shortened, too.
     """
     try:
         address = parse_address(source)

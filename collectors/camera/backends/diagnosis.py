@@ -8,7 +8,7 @@ from typing import NamedTuple
 import av
 import urllib3
 
-#: Statuses that FFmpeg tells apart; of others, only whether they begin with 4 or 5.
+#: Statuses that FFmpeg distinguishes; for others it only reports whether they begin with 4 or 5.
 _STATUSES = {
     "HTTPBadRequestError": "400",
     "HTTPUnauthorizedError": "401",
@@ -18,7 +18,7 @@ _STATUSES = {
     "HTTPOtherClientError": "4xx",
     "HTTPServerError": "5xx",
 }
-#: Errors of what was received rather than of the connection.
+#: Errors in the received data rather than in the connection.
 _UNREADABLE = (av.InvalidDataError, av.EOFError)
 _ADVICE = {
     "401": "check the user and the password in the source, with special characters percent-encoded",
@@ -30,14 +30,14 @@ _ADVICE = {
 
 
 class Finding(NamedTuple):
-    """What an attempt to open a stream has seen.
+    """The observations of an attempt to open a stream.
 
     Args:
-        status: of the answer, if it is an error.
+        status: of the response, if it is an error.
         kinds: of the streams, such as ``video`` and ``audio``; None if it could not be opened.
         codec: of the video.
         packets: number of packets of video.
-        keys: how many of them begin a picture that needs no other.
+        keys: number of key frames.
         ended: whether the stream ended.
         refused: why no connection was made.
         invalid: why the received data are no stream.
@@ -133,5 +133,5 @@ def _http_status(url: str, status: str, seconds: float) -> str:
         return status
     response.close()
     exact = str(response.status)
-    # FFmpeg knows more ways to log in, so this 401 need not be what it was answered.
+    # FFmpeg supports more authentication methods, so its own request may not have got this 401.
     return exact if exact.startswith(status[0]) and exact != "401" else status

@@ -41,7 +41,7 @@ def open_source(
     source: str, values: Values, report: ErrorReporter, clock_ns: Callable[[], int], timer: Callable[[], float]
 ) -> Backend:
     """Open a file, a device or a URL. Raises Unavailable if it delivers no frame."""
-    # One thread is enough for small frames, and leaves the other cores to other work.
+    # One thread is sufficient for small frames, and leaves the other cores free.
     cv2.setNumThreads(1)
     address = parse_address(source)
     if address is not None:
@@ -71,18 +71,33 @@ class Capture(Protocol):
         ...
 
     @property
+    def lost(self) -> bool:
+        """Whether a part of the grabbed picture itself was lost, and not only of one that it is built on."""
+        ...
+
+    @property
     def failed(self) -> int:
         """Number of packets that could not be decoded."""
         ...
 
     @property
     def reason(self) -> str:
-        """Why it ended, if that is known."""
+        """The reason why it ended, if known."""
         ...
 
     @property
     def render(self) -> Callable[[], Image] | None:
-        """What makes the retrieved picture in colour, if it is grey."""
+        """A function that returns the retrieved picture in colour, if it is grey."""
+        ...
+
+    @property
+    def video_range(self) -> bool:
+        """Whether the grey levels of the retrieved picture run from 16 to 235."""
+        ...
+
+    @property
+    def render_planes(self) -> Callable[[], Image] | None:
+        """What copies the planes of the retrieved picture, if they are YUV 4:2:0."""
         ...
 
     def grab(self) -> bool:
@@ -101,8 +116,9 @@ class Capture(Protocol):
 class DeviceCapture:
     """A device that OpenCV has opened; it delivers whole pictures or none."""
 
-    damaged, failed, reason = False, 0, ""
-    render = None
+    damaged, lost, failed, reason = False, False, 0, ""
+    render = render_planes = None
+    video_range = False
 
     def __init__(self, capture: Any) -> None:
         self._capture = capture
@@ -189,13 +205,14 @@ class LiveSource:
     def _grab(self) -> None:
         before = self._timer()
         capture = self._capture
-        self._put(Frame(self._first, before, self._clock_ns(), damaged=capture.damaged, render=capture.render))
-        damaged = False
+        self._put(self._frame(self._first, before, damaged=capture.damaged, lost=capture.lost))
+        damaged = lost = False
         # A stream arrives in bursts, so unused frames may be taken later, up to the length of the queue.
         credit = float(_MAX_WAITING)
         while not self._closing and self._capture.grab():
             now = self._timer()
             damaged |= self._capture.damaged
+            lost |= self._capture.lost
             credit = min(credit + (now - before) * self._frame_rate, float(_MAX_WAITING))
             before = now
             if credit < 1.0:
@@ -204,11 +221,24 @@ class LiveSource:
             if found:
                 credit -= 1.0
                 # The damage of a skipped picture shows in those after it.
-                self._put(Frame(image, now, self._clock_ns(), damaged=damaged, render=capture.render))
-                damaged = False
+                self._put(self._frame(image, now, damaged=damaged, lost=lost))
+                damaged = lost = False
         with self._changed:
             self._over = True
             self._changed.notify()
+
+    def _frame(self, image: Image, seconds: float, *, damaged: bool, lost: bool) -> Frame:
+        capture = self._capture
+        return Frame(
+            image,
+            seconds,
+            self._clock_ns(),
+            damaged=damaged,
+            inherited=not lost,
+            render=capture.render,
+            video_range=capture.video_range,
+            render_planes=capture.render_planes,
+        )
 
     def _put(self, frame: Frame) -> None:
         with self._changed:
@@ -246,11 +276,11 @@ def _open_device(path: str, values: Values) -> tuple[DeviceCapture, Image]:
         (cv2.CAP_PROP_FRAME_HEIGHT, values[settings.HEIGHT]),
         (cv2.CAP_PROP_FPS, values[settings.FRAME_RATE]),
     ):
-        capture.set(what, value)  # a camera ignores what it does not support
+        capture.set(what, value)  # a camera ignores unsupported settings
     image = _read(capture)
     if image is None:
         capture.release()
-        raise Unavailable(f"{path} delivers no frame; it is no camera, or another program has it open")
+        raise Unavailable(f"{path} delivers no frame; it is not a camera, or another program has it open")
     return DeviceCapture(capture), image
 
 

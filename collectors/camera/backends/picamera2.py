@@ -93,7 +93,7 @@ class CsiCamera:
     Args:
         library: picamera2.
         values: the collector's settings.
-        report: takes unsupported settings.
+        report: receives unsupported settings.
         clock_ns: wall clock, nanoseconds since 1970.
         timer: monotonic seconds.
 
@@ -118,11 +118,11 @@ class CsiCamera:
         self._timeout = values[settings.TIMEOUT_SECONDS]
         self._frame_rate = values[settings.FRAME_RATE]
         self._timestamp_ns: int | None = None
-        # The camera turns pictures by half a turn itself; a quarter is left to this program, and to who plays a clip.
+        # The camera itself can rotate pictures by half a turn; a quarter is left to this program, and to video players.
         half = int(values[settings.UPSIDE_DOWN]) ^ int(settings.rotation(values) >= 180)
         self._flip, self._quarter = half, settings.rotation(values) % 180
         areas = parse_polygons(values[settings.PRIVACY_MASK])
-        # In the camera's own picture, which is turned afterwards.
+        # In coordinates of the camera's picture, which is rotated afterwards.
         self._blackener = Blackener(turned_back(areas) if self._quarter else areas)
         self._still_requests: list[Future[Image]] = []
         self._still_lock = threading.Lock()
@@ -388,7 +388,7 @@ def show_turned(path: str) -> None:
 
 
 def _box(descriptor: int, kind: bytes, start: int) -> int:
-    """Where the content of the first box of a kind begins, searched from *start*."""
+    """The position of the content of the first box of a kind, searched from *start*."""
     position, end = start, os.fstat(descriptor).st_size
     while position + 8 <= end:
         head = os.pread(descriptor, 16, position)

@@ -37,7 +37,7 @@ class PreparedCamera:
 
     def _prepare(self, frame: Frame) -> Frame:
         render = None if frame.render is None else lambda: self._prepare_image(frame.colour())
-        return frame._replace(image=self._prepare_image(frame.image), render=render)
+        return frame._replace(image=self._prepare_image(frame.image), render=render, render_planes=None)
 
     def _prepare_image(self, image: Image) -> Image:
         return self._blackener.blacken(turn(image, self._degrees))

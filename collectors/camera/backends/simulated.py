@@ -55,7 +55,7 @@ class Script(NamedTuple):
         visits: people walk through.
         switch: the light is switched off and on.
         lamp: a lamp that lights a part of the image is switched on and off.
-        daylight: share by which daylight slowly drops and returns.
+        daylight: fraction of daylight that slowly disappears and returns.
         daylight_seconds: period of that.
         rain: it rains all the time.
         shake: the camera shakes periodically.

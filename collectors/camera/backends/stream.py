@@ -17,11 +17,11 @@ from collectors.camera.detector import Image
 from collectors.core.api import Unavailable
 from collectors.core.settings import Values
 
-#: Options of FFmpeg that a person has set, as OpenCV takes them: ``name;value|name;value``.
+#: Options of FFmpeg that a user has set, in OpenCV's format: ``name;value|name;value``.
 OPTIONS_VARIABLE = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 #: Maximum analysis of a stream before its packets are read, in microseconds.
 _ANALYSIS_MICROSECONDS = "2000000"
-#: Maximum time to look for JPEGs in what FFmpeg takes for no stream, and to ask for the exact status of an error.
+#: Maximum time to look for JPEGs in data that FFmpeg does not recognise, and to query the exact status of an error.
 _LOOK_SECONDS = 5.0
 _NO_IMAGE: Image = np.zeros((0, 0), np.uint8)
 
@@ -37,17 +37,26 @@ class StreamCapture:
     def __init__(self, video: Video, first: Decoded) -> None:
         self._video = video
         self._grabbed: Decoded | None = first
-        #: Opens the stream in another way, once, when its parts cannot be told apart.
+        #: Reopens the stream differently, once, if its parts cannot be separated.
         self.open_again: Callable[[], Video | None] | None = None
-        #: Why the stream ended, if FFmpeg says so.
+        #: The reason why the stream ended, if FFmpeg reports one.
         self.reason = ""
-        #: What makes the retrieved picture in colour, if it is grey.
+        #: A function that returns the retrieved picture in colour, if it is grey.
         self.render: Callable[[], Image] | None = None
+        #: Whether the grey levels of the retrieved picture run from 16 to 235.
+        self.video_range = False
+        #: What copies its planes, if they are YUV 4:2:0.
+        self.render_planes: Callable[[], Image] | None = None
 
     @property
     def damaged(self) -> bool:
         """Whether a part of the grabbed picture was lost."""
         return self._grabbed is not None and self._grabbed.damaged
+
+    @property
+    def lost(self) -> bool:
+        """Whether a part of the grabbed picture itself was lost, and not only of one that it is built on."""
+        return self._grabbed is not None and self._grabbed.lost
 
     @property
     def failed(self) -> int:
@@ -91,7 +100,7 @@ class StreamCapture:
         found = None if self._grabbed is None else self._video.grey(self._grabbed.frame)
         if found is None:
             return False, _NO_IMAGE
-        image, self.render = found
+        image, self.render, self.video_range, self.render_planes = found
         return True, image
 
     def release(self) -> None:
@@ -110,7 +119,8 @@ def open_stream(
         options["rtsp_transport"] = values[settings.RTSP_TRANSPORT]
     options.update(given_options(os.environ.get(OPTIONS_VARIABLE, "")))
     try:
-        opened = open_video(url, shown, options=options, timeout=(timeout, timeout))
+        smooth = settings.uses_large_pictures(values)
+        opened = open_video(url, shown, options=options, smooth=smooth, timeout=(timeout, timeout))
         found = _first_picture(opened, lambda: timer() - start < timeout)
     except (av.FFmpegError, OSError) as error:
         found = finding(url, error, min(_LOOK_SECONDS, timeout))
@@ -126,7 +136,7 @@ def open_stream(
 
 
 def given_options(text: str) -> dict[str, str]:
-    """Options of FFmpeg as OpenCV takes them.
+    """Parse options of FFmpeg in OpenCV's format.
 
     >>> given_options("rtsp_transport;udp|max_delay;500000")
     {'rtsp_transport': 'udp', 'max_delay': '500000'}
@@ -136,9 +146,9 @@ def given_options(text: str) -> dict[str, str]:
 
 
 def _bare_jpegs(url: str, shown: str, options: Mapping[str, str], seconds: float) -> Video | None:
-    """A stream of JPEGs between which anything may be, such as lines with a wrong length; None if it cannot be opened.
+    """A stream of JPEGs with arbitrary data in between, such as lines with a wrong length; None if it cannot be opened.
 
-    It is not analysed: FFmpeg takes it for 25 pictures a second, and would wait for two seconds of those.
+    It is not analysed: FFmpeg assumes 25 pictures per second, and would wait for two seconds of those.
     """
     try:
         opened = open_video(
@@ -157,7 +167,7 @@ def _first_bare_jpeg(
     before: Finding,
     timer: Callable[[], float],
 ) -> tuple[StreamCapture, Image] | Finding:
-    """The first of those JPEGs, or the finding from before."""
+    """The first of those JPEGs, or the previous finding."""
     start = timer()
     opened = _bare_jpegs(url, shown, options, seconds)
     found = before if opened is None else _first_picture(opened, lambda: timer() - start < seconds)

@@ -1,4 +1,4 @@
-"""A video file, played at its recorded speed or another."""
+"""A video file, played at its recorded speed or at another one."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ class VideoFile:
         self._path = path
         self._pace = values[settings.PACE]
         self._frame_rate = values[settings.FILE_FRAME_RATE]
+        self._smooth = settings.uses_large_pictures(values)
         self._report = report
         self._clock_ns = clock_ns
         self._timer = timer
@@ -118,7 +119,16 @@ class VideoFile:
             found = video.grey(picture.frame)
             if found is not None:
                 time_ns = start_ns + round(position * 1e9)
-                yield Frame(found[0], start + position, time_ns, damaged=picture.damaged, render=found[1])
+                yield Frame(
+                    found.image,
+                    start + position,
+                    time_ns,
+                    damaged=picture.damaged,
+                    inherited=not picture.lost,
+                    render=found.render,
+                    video_range=found.video_range,
+                    render_planes=found.render_planes,
+                )
             picture = next(pictures, None)
         self._check_end(stated, clock, count)
 
@@ -165,10 +175,11 @@ class VideoFile:
         if empty:
             raise Unavailable(f"the video file {self._path} is empty; copy it again")
         try:
-            video = open_video(f"file:{self._path}", shown, options={})
+            video = open_video(f"file:{self._path}", shown, options={}, smooth=self._smooth)
             if isinstance(video, Video) and _is_raw(video):
                 video.close()
-                video = open_video(f"file:{self._path}", shown, options={"framerate": str(_UNLIKELY_FRAME_RATE)})
+                options = {"framerate": str(_UNLIKELY_FRAME_RATE)}
+                video = open_video(f"file:{self._path}", shown, options=options, smooth=self._smooth)
         except (av.FFmpegError, OSError):
             video = ()
         if isinstance(video, Video):
@@ -203,7 +214,7 @@ class FramePositions:
     """Computes the position of each frame, in seconds since the first.
 
     Uses the container's own times while they increase, since a frame rate can vary; otherwise the stated frame rate.
-    A jump of more than an hour is left out: it comes from a clock that was set, or from parts that were joined.
+    A jump of more than an hour is skipped: it comes from a clock that was set, or from parts that were joined.
 
     Args:
         frame_rate: as stated.

@@ -45,12 +45,12 @@ class MediaSource(Protocol):
 
 
 class CommandQueue:
-    """Carries out requests of HTTP and MQTT on its thread.
+    """Executes requests from HTTP and MQTT on its thread.
 
     Args:
-        media: takes the pictures.
+        media: receives the pictures.
         detection: pauses detection.
-        max_waiting: how many requests may wait.
+        max_waiting: maximum number of waiting requests.
     """
 
     def __init__(self, media: MediaSource, detection: DetectionSwitch, max_waiting: int = MAX_WAITING) -> None:
@@ -60,7 +60,7 @@ class CommandQueue:
         self._queue: queue.Queue[tuple[Future[str], Callable[[], str]] | None] = queue.Queue(max_waiting)
         self._closed = False
         self._lock = threading.Lock()
-        # A daemon thread: a camera that does not answer must not keep the process alive.
+        # A daemon thread: a hung camera must not keep the process alive.
         self._thread = threading.Thread(target=self._work, name="camera-commands", daemon=True)
         self._thread.start()
 

@@ -1,4 +1,4 @@
-"""Commands to the camera by MQTT; see :mod:`collectors.messaging.commands` for the scheme."""
+"""Commands to the camera over MQTT; see :mod:`collectors.messaging.commands` for the protocol."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from collectors.messaging.broker import Broker
 from collectors.messaging.commands import ArgumentError, Command, RejectedCommand
 from collectors.messaging.session import ErrorQueue, Message, Session, SessionConfig, topic_level
 
-#: Answers that may wait for a broker that is away; further ones are lost and counted.
+#: Maximum number of results that wait for an unreachable broker; further ones are lost and counted.
 MAX_ANSWERS = 100
 
-#: Longest packet that the broker may send, and messages that it sends before the first of them is acknowledged.
+#: Maximum size of packets from the broker, and number of messages that it sends before an acknowledgement.
 _MAX_PACKET_BYTES, _MAX_UNACKNOWLEDGED = 16 * 1024, 10
 
 
 class Commands:
-    """Receives commands from a broker and publishes the answers.
+    """Receives commands from a broker and publishes the results.
 
     Args:
         where: the broker.
         device: the device's name in the topics.
-        allowed: names of commands that are carried out.
-        queue: carries them out.
-        max_seconds: how long a clip may be.
+        allowed: names of commands that may be executed.
+        queue: executes them.
+        max_seconds: maximum length of a clip.
         clock: wall clock, seconds since 1970.
-        ids: keeps the ids of commands beyond this process.
-        errors: takes what went wrong, from other threads.
+        ids: stores the ids of commands across restarts.
+        errors: receives errors from other threads.
 
     Raises:
         Unavailable: an allowed command is unknown, or the certificates cannot be read.

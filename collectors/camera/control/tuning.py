@@ -1,7 +1,7 @@
 """The page on which settings of detection are tried on the live picture, used, and saved to the settings file.
 
-A second detector, with the settings that are being tried, runs in a thread while the page is open. The
-camera's own detector goes on with its settings until others are used.
+A second detector, with the settings under test, runs in a thread while the page is open. The camera's own detector
+keeps its settings until others are used.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SECTION = "camera"
 
 
 class TuningError(Exception):
-    """The settings cannot be tried or saved; the message says why in one sentence."""
+    """The settings cannot be tried or saved; the message is one sentence with the reason."""
 
 
 class _Sample(NamedTuple):
@@ -51,7 +51,7 @@ class Tuner:
 
     Args:
         values: the collector's settings.
-        detection: takes the settings to use.
+        detection: receives the settings to use.
         timer: monotonic seconds.
         read, write: read and write the settings file.
     """
@@ -196,7 +196,7 @@ class Tuner:
         return jpeg(view(name, sample.image, sample.detection.box, sample.state, _WIDTH), _QUALITY)
 
     def _ask(self) -> None:
-        """Keep the second detector at work."""
+        """Keep the second detector running."""
         with self._changed:
             self._asked_at = self._timer()
             if self._thread is None and not self._closing:
@@ -227,11 +227,11 @@ class Tuner:
                 if self._closing:
                     return
                 frame = self._frame
-                if self._sample is None:  # other settings, or a rest
+                if self._sample is None:  # other settings, or a paused detector
                     detector, config = None, self._config
             assert frame is not None
             detector = detector or Detector(config)
-            detection = detector.detect(frame.image, frame.seconds)
+            detection = detector.detect(frame.image, frame.seconds, video_range=frame.video_range)
             state = detector.state
             sample = _Sample(
                 frame.colour(),
@@ -271,5 +271,5 @@ def _read(path: str) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    # A link stays one, and who may read the file stays the same.
+    # A symbolic link and the permissions of the file are kept.
     write_atomic(Path(path).resolve(), text, None)

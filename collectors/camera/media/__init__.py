@@ -59,6 +59,7 @@ class Media:
         disk_usage: Callable[[str], Usage] = shutil.disk_usage,
     ) -> None:
         self._backend = backend
+        self._stills = backend if isinstance(backend, SupportsStills) else None
         self._report = report
         self._clock_ns = clock_ns
         self._errors: deque[str] = deque()
@@ -159,8 +160,8 @@ class Media:
         if self._clips is not None:
             with self._lock:
                 self._clips.on_frame(frame, moving=detection.moving)
-        if detection.moving and isinstance(self._backend, SupportsStills):
-            self._take_better_still(frame, detection.area_percent)
+        if self._stills is not None and detection.moving:
+            self._take_better_still(self._stills, frame, detection.area_percent)
 
     def on_idle(self, seconds: float) -> None:
         """End the clip when there has been no frame for it for some time."""
@@ -230,19 +231,17 @@ class Media:
         return newest
 
     def _still(self, newest: Frame) -> Image:
-        if not isinstance(self._backend, SupportsStills):
+        if self._stills is None:
             return newest.colour()
         try:
-            return self._backend.still()
+            return self._stills.still()
         except Unavailable as error:
             raise MediaError(str(error)) from None
 
-    def _take_better_still(self, frame: Frame, area: float) -> None:
+    def _take_better_still(self, camera: SupportsStills, frame: Frame, area: float) -> None:
         """Take a still in the background if this frame shows more than the best one so far."""
-        assert isinstance(self._backend, SupportsStills)
         better = area > self._best_area * _BETTER_AREA and frame.seconds - self._best_at >= _STILL_SECONDS
         if self._recorder is not None and (self._best_area == 0.0 or better):
-            camera = self._backend
 
             def take() -> None:
                 self._best = camera.still()

@@ -143,7 +143,7 @@ class Recorder:
         raise NotImplementedError
 
     def end(self, clip: Clip, since: float, *, last: bool) -> None:
-        """End a clip, to which earlier frames from the time *since* on belong; *last* if no frames follow at all."""
+        """End a clip that includes earlier frames from the time *since* on; *last* if no frames follow at all."""
         raise NotImplementedError
 
     def submit(self, job: Callable[[], None]) -> bool:

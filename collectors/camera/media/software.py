@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from collectors.camera.backends import Frame
 from collectors.camera.detector import EPSILON_SECONDS
-from collectors.camera.encoding import PackedFrame, pack
+from collectors.camera.encoding import PackedFrame, pack, pack_planes
 from collectors.camera.media.recorder import Clip, Recorder
 from collectors.camera.media.store import Store
 
@@ -61,6 +61,13 @@ class _Entry:
         self.packed = packed
         self.seconds = seconds
         self.clip = clip
+
+
+def pack_frame(frame: Frame, *, small: bool) -> PackedFrame:
+    """Pack a frame, from its planes if it has them: that costs less than converting it to colours and back."""
+    if frame.render_planes is None:
+        return pack(frame.colour(), small=small)
+    return pack_planes(frame.render_planes(), small=small)
 
 
 class SoftwareRecorder(Recorder):
@@ -117,7 +124,7 @@ class SoftwareRecorder(Recorder):
             self._drop(clip)
 
     def end(self, clip: Clip, since: float, *, last: bool) -> None:  # noqa: ARG002 - the buffer is always encoded
-        """End a clip, to which earlier frames from the time *since* on belong."""
+        """End a clip that includes earlier frames from the time *since* on."""
         self._worker.put(lambda: self._end(clip, since))
 
     # --- in the thread ---
@@ -126,7 +133,7 @@ class SoftwareRecorder(Recorder):
         height, width = frame.image.shape[:2]
         planes = width * height * 1.5
         small = self._pre_seconds * self._frame_rate * planes > self._max_bytes * _FULL_SHARE
-        packed = pack(frame.colour(), small=small)
+        packed = pack_frame(frame, small=small)
         if clip is not None:
             self._claim(clip, since)
         self._append(_Entry(packed, frame.seconds, clip))

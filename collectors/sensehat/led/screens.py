@@ -26,7 +26,7 @@ _EMULATOR_GAMMA_AT = 128
 
 
 class ScreenError(Exception):
-    """The screen cannot be used; the message is one sentence with the cure."""
+    """The screen cannot be used; the message is one sentence with the remedy."""
 
 
 class Screen(Protocol):
@@ -98,7 +98,7 @@ class NullScreen:
         """Discard the frame."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no device is open."""
 
 
 def find(sys_root: str, dev_root: str) -> str | None:

@@ -40,11 +40,11 @@ class Detection(NamedTuple):
 
 
 class InvalidImage(ValueError):
-    """The image cannot be processed, now or later; the message says why."""
+    """The image can never be processed; the message is the reason."""
 
 
 class EngineError(Exception):
-    """The engine failed to process the image, and a retry may succeed; the message says why."""
+    """The engine failed to process the image, and a retry may succeed; the message is the reason."""
 
 
 class Stopped(Exception):
@@ -84,7 +84,7 @@ def open_engine(values: Values, on_error: Callable[[str], None]) -> Engine:
 
     Args:
         values: the settings.
-        on_error: takes the message of a part of a result that is left out.
+        on_error: receives the message of an omitted part of a result.
     """
     kind = values[settings.ENGINE]
     if kind == "people":

@@ -75,7 +75,7 @@ class HttpEngine:
         body: encodes an image; returns the body and its content type.
         mapping: reads the response.
         policy: timeout and retries.
-        on_error: takes the message of a part of a response that is left out.
+        on_error: receives the message of an omitted part of a response.
         timer: monotonic seconds.
     """
 

@@ -18,7 +18,7 @@ from collectors.vision.engines import Box, Detection
 #: Maximum number of detections that are read from a response.
 _MAX_LISTED = 1000
 
-#: Parts of a parsed path that go on from the value of their first child: ``a.b``, ``a[0]``, ``a[]`` and such.
+#: Parts of a parsed path that continue from the value of their first child: ``a.b``, ``a[0]``, ``a[]`` and such.
 _STEPS = frozenset(
     ("subexpression", "index_expression", "projection", "flatten", "filter_projection", "value_projection", "pipe")
 )
@@ -30,7 +30,7 @@ _ROUNDING = 1e-3
 
 
 class MappingError(ValueError):
-    """The response does not have the configured form; the message says where."""
+    """The response does not have the configured form; the message names the place."""
 
 
 class AnswerMapping:
@@ -60,7 +60,7 @@ class AnswerMapping:
         Args:
             answer: the response.
             width, height: size of the image in pixels.
-            on_error: takes one message for all objects that are left out.
+            on_error: receives one message for all omitted objects.
 
         Raises:
             MappingError: the response has no list, or none of its objects can be read.

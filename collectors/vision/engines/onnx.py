@@ -130,14 +130,14 @@ def open_onnx(values: Values) -> OnnxEngine:
 
 
 def _loaded(path: str, model: bytes, found: tuple[Input, ...], sizes: tuple[int, ...]) -> cv2.dnn.Net:
-    """The network, with fixed sizes where its only input has open ones: OpenCV cannot run many of those."""
+    """The network, with fixed sizes if its only input has open ones: OpenCV cannot run many of those."""
     if len(found) != 1 or not found[0].open or len(found[0].sizes) != len(sizes):
         return cv2.dnn.readNetFromONNX(path)  # it may have weights in files next to it
     return cv2.dnn.readNetFromONNX(np.frombuffer(with_sizes(model, found[0].name, sizes), np.uint8))
 
 
 def _colours_last(path: str, found: tuple[Input, ...], side: int) -> bool:
-    """Whether the input has the colours last. Raises Unavailable for an input that takes no picture of this size."""
+    """Whether the input has the colours last. Raises Unavailable for an input unsuitable for pictures of this size."""
     if len(found) != 1 or len(found[0].sizes) != 4:
         return False  # the run on an empty picture decides
     name, sizes = found[0]
@@ -158,7 +158,7 @@ def _colours_last(path: str, found: tuple[Input, ...], side: int) -> bool:
 
 
 def _open_sizes(path: str, found: tuple[Input, ...], side: int) -> str:
-    """What helps with a model whose input has sizes that are names, and which OpenCV cannot run with fixed ones."""
+    """A remedy for a model with symbolic input sizes that OpenCV cannot run even with fixed ones."""
     first = next((each for each in found if each.open), None)
     if first is None:
         return ""

@@ -1,6 +1,6 @@
 """The inputs of a model file in ONNX format, and their sizes, which an export may leave open.
 
-Reads and writes no more of the file than that (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), so that the
+Parses and modifies only these parts of the file (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), so that the
 package ``onnx`` is not needed on a Pi.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-#: Numbers of the fields on the way from a model to the sizes of its inputs.
+#: Field numbers on the path from a model to the sizes of its inputs.
 _GRAPH, _INITIALIZER, _INPUT = 7, 5, 11
 _NAME, _TYPE = 1, 2
 _TENSOR_NAME = 8
@@ -68,7 +68,7 @@ def with_sizes(model: bytes, name: str, sizes: Sequence[int]) -> bytes:
 
 def _inputs(model: memoryview) -> Iterator[Input]:
     for graph in _messages(model, _GRAPH):
-        # Old models list their weights as inputs, too.
+        # Old models list their weights as inputs as well.
         weights = {_text(tensor, _TENSOR_NAME) for tensor in _messages(graph, _INITIALIZER)}
         for given in _messages(graph, _INPUT):
             name = _text(given, _NAME)
@@ -88,7 +88,7 @@ def _size(dimension: memoryview) -> int | str:
         if number == _SIZE and isinstance(value, int) and 0 < value < 1 << 31:
             return value
         if number == _SIZE_NAME and isinstance(value, memoryview):
-            # A name is shown to people.
+            # Names are shown to users.
             return bytes(value[:40]).decode("ascii", "replace") or "?"
     return "?"
 
@@ -102,7 +102,7 @@ def _messages(message: memoryview, number: int) -> Iterator[memoryview]:
 
 
 def _replaced(message: memoryview, way: tuple[int, ...], change: Callable[[memoryview], bytes]) -> bytes:
-    """The message with changed content of the messages on a way of field numbers; the rest is as it was."""
+    """The message with changed content at a path of field numbers; the rest is unchanged."""
     parts: list[bytes | memoryview] = []
     for number, value, whole in _fields(message):
         if number == way[0] and isinstance(value, memoryview):

@@ -213,7 +213,7 @@ _NUMBERS = ("Hottest",)
 
 
 def _bare(steps: thresholds.Steps) -> thresholds.Steps:
-    """The steps without a colour where there is no value: an empty bar, and not one at 0."""
+    """The steps without a colour if there is no value: an empty bar instead of one at 0."""
     return ((None, "transparent"), *steps[1:])
 
 

@@ -21,7 +21,7 @@ _SOURCE = Source(STATE, OF_MESSAGES, SENSEHAT, scope=('"device" =~ /^$host$/', '
 _STATUS = {
     OFFLINE: (OFFLINE, thresholds.ACT),
     LATE: (LATE, thresholds.LOOK),
-    # The state is as old as its last message, so it is no proof of now; the verdict above is.
+    # The state is as old as its last message, so it does not prove the present state; the verdict above does.
     ONLINE: (ONLINE, thresholds.PLAIN),
 }
 

@@ -1,4 +1,4 @@
-"""The Runbooks dashboard: docs/how-to/runbooks.md, with a panel for each alert rule."""
+"""The Runbooks dashboard: the pages of runbooks in docs/how-to, with a panel for each alert rule."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from grafana.alerting.model import RUNBOOK_PAGES
 from grafana.dashboards.lib.boards import Row
 from grafana.dashboards.lib.panels import Panel, words
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "how-to" / "runbooks.md"
+DOCUMENTS = [Path(__file__).parents[3] / page for page in RUNBOOK_PAGES]
 
 #: A section: the rule's key, its title, and the text.
 _SECTION = re.compile(r"^## \S+\n\n\*\*(.+?)\.\*\* (.*?)(?=^## |\Z)", re.M | re.S)
@@ -26,7 +27,12 @@ _COMMAND = 36
 
 
 def rows() -> Iterable[Row]:
-    yield Row("runbooks", "", [*panels(DOCUMENT.read_text(encoding="utf-8"))], order=0)
+    yield Row(
+        "runbooks",
+        "",
+        [panel for document in DOCUMENTS for panel in panels(document.read_text(encoding="utf-8"))],
+        order=0,
+    )
 
 
 def panels(text: str) -> Iterator[Panel]:

@@ -48,7 +48,7 @@ _COMFORT = (
 #: Shown before the first hour is over.
 NO_HOURS = "No hours in this time range; the first comes two minutes after a full hour"
 
-#: The columns of the tables of days and months: what becomes of their hours, unit and decimals.
+#: The columns of the tables of days and months: the aggregate of their hours, unit and decimals.
 COLUMNS = {
     "Coldest": ("min", "celsius", 1),
     "Temperature": ("mean", "celsius", 1),

@@ -69,11 +69,11 @@ def by_hour(
     this is a table with coloured cells.
 
     Args:
-        target: a table of values, one an hour; of counts, with 0 where there is none.
+        target: a table of hourly values; counts are 0 in hours without any.
         column: the name of the column with the values.
         days: how many days are shown, whatever the dashboard's time range; 0 for that range.
         columns: the period of a column.
-        calc: what becomes of the values of a cell: ``sum`` or ``mean``.
+                calc: how the values of a cell are combined: ``sum`` or ``mean``.
         colours: the name of Grafana's colour scheme, from little to much.
         before: transformations that come first.
     """
@@ -162,7 +162,7 @@ def by_day(
 
     Args:
         target: a table of hours.
-        columns: for each column of it what becomes of the hours (``min``, ``mean``, ``max``), its unit, its decimals.
+        columns: for each column the aggregate of the hours (``min``, ``mean``, ``max``), its unit, its decimals.
         days: how many days are shown, whatever the dashboard's time range; 0 for that range.
         before: transformations that come first.
     """

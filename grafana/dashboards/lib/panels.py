@@ -135,7 +135,7 @@ def number(
         time: show when the newest value was written instead of the value, however long ago.
         recent: the newest value of a table, which is none of now when it is old.
         named: show the series' name instead of its value.
-        calc: what becomes of the values over time; the newest by default.
+        calc: the aggregate over time; the newest value by default.
         columns: a regular expression of the columns to show, where not all that are numbers.
     """
     if any(isinstance(target, Target) and target.over_time for target in targets):

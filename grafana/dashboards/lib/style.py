@@ -84,7 +84,7 @@ def properties(**values: object) -> list[DynamicConfigValue]:
 
 
 def heading_width(text: str) -> int:
-    """The width in pixels of a table's column in which its heading is not cut."""
+    """The width in pixels that a table's column needs to show its whole heading."""
     # A letter is seldom wider than eight; the padding and the border come to it.
     return 8 * len(text) + 20
 

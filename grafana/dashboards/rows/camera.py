@@ -24,7 +24,7 @@ _SMALL = VizTextDisplayOptions().title_size(13).value_size(14)
 #: Small enough for the states of two cameras side by side.
 _SIDE_BY_SIDE = VizTextDisplayOptions().title_size(11).value_size(18)
 
-#: The states of all cameras, which are no numbers: one that is covered must not hide behind one that is not.
+#: The states of all cameras, which are not numbers: a covered camera must not hide behind another one.
 _NOT_TIME = "/^(?!Time$)/"
 
 _COVERED = {"true": ("covered", thresholds.ACT), "false": ("OK", thresholds.GOOD)}
@@ -211,7 +211,8 @@ def _events() -> list[Panel]:
         lines(
             "Motion",
             "Largest share of the picture that differed from the background. A level that never falls: the camera "
-            "shakes, or its background has changed. A single jump to 100 %: the light was switched, which is no event.",
+            "shakes, or its background has changed. A single jump to 100 %: the light was switched, which is "
+            "not an event.",
             _SOURCE.mean("camera", "motion_percent", by=("camera",), function="max"),
             low=0,
             soft_high=5,

@@ -97,11 +97,11 @@ def _glance() -> list[Panel]:
 
 
 def _now() -> stat.Panel:
-    """The collectors of the last minute."""
+    """The collectors of the last two minutes: one that collects each minute may be a few seconds late."""
     newest = '(SELECT last("up") AS "up" FROM "collector" WHERE $scope GROUP BY "collector")'
     panel = number(
         "Collectors now",
-        "Collectors that reported within the last minute, and those of them whose latest batch failed as a whole; "
+        "Collectors that reported within the last two minutes, and those of them whose latest batch failed as a whole; "
         "Telegraf's log has the reason.",
         _SOURCE.written(
             'SELECT count("up") AS "Reporting", count("up") - sum("up") AS "Failing" '  # noqa: S608 - no input
@@ -111,8 +111,9 @@ def _now() -> stat.Panel:
         columns="/^(Reporting|Failing)$/",
         recent=True,
         size=(6, 4),
-        no_data="none within a minute",
+        no_data="none within two minutes",
     )
+    panel.time_from(f"{policy.GAP_SECONDS}s")
     return panel.override_by_name("Failing", properties(thresholds=stepped(thresholds.NEVER)))
 
 

@@ -74,7 +74,6 @@ def _newest() -> list[Panel]:
             _SOURCE.mean("influxdb", "go_memstats_sys_bytes", names=("Memory",)),
             steps=thresholds.INFLUXDB_MEMORY,
             size=(8, 3),
-            no_data=_OFF,
         ),
         number(
             "Series",
@@ -84,7 +83,6 @@ def _newest() -> list[Panel]:
             steps=thresholds.INFLUXDB_SERIES,
             decimals=0,
             size=(8, 3),
-            no_data=_OFF,
         ),
         number(
             "Points not written",
@@ -98,7 +96,6 @@ def _newest() -> list[Panel]:
             ),
             steps=thresholds.NEVER,
             size=(8, 3),
-            no_data=_OFF,
         ),
         number(
             "Failed tasks",
@@ -107,14 +104,12 @@ def _newest() -> list[Panel]:
             _SOURCE.mean("influxdb", "task_scheduler_total_execute_failure", function="max", names=("Failed",)),
             steps=thresholds.NEVER,
             size=(8, 3),
-            no_data=_OFF,
         ),
         number(
             "InfluxDB uptime",
             "Time since InfluxDB was started. An unexpectedly short one: it crashed, or memory ran out.",
             _SOURCE.mean("influxdb", "influxdb_uptime_seconds", function="max", names=("Running",)),
             size=(8, 3),
-            no_data=_OFF,
         ),
         number(
             "On disk",
@@ -126,7 +121,6 @@ def _newest() -> list[Panel]:
                 unit="bytes",
             ),
             size=(8, 3),
-            no_data=_OFF,
         ),
     ]
     return [tile.time_from(_WITHIN) for tile in tiles]

@@ -83,7 +83,7 @@ def _services() -> list[Panel]:
             states(
                 "Services over time",
                 "When each service ran. Red: it failed; grey: it was stopped, or is a job between its runs. A service "
-                "that is red again and again is one that systemd keeps restarting.",
+                "that turns red repeatedly is one that systemd keeps restarting.",
                 _SOURCE.mean("systemd_units", "active_code", by=("name",), function="max"),
                 texts=STATES,
                 size=(12, 9),

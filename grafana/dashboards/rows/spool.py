@@ -28,7 +28,6 @@ def _spools() -> list[Panel]:
             _SOURCE.total("spool", "dropped", "Lost"),
             steps=thresholds.NEVER,
             size=(6, 8),
-            no_data=_NONE,
         ),
         lines(
             "Lines waiting in spools",

@@ -96,7 +96,6 @@ def _telegraf() -> list[Panel]:
             Source((DELIVERY,)).written(_lost(), table=True),
             steps=thresholds.NEVER,
             size=(6, 3),
-            no_data=_OFF,
         ),
         number(
             "Points rejected",
@@ -106,7 +105,6 @@ def _telegraf() -> list[Panel]:
             steps=thresholds.NEVER,
             recent=True,
             size=(6, 3),
-            no_data=_OFF,
         ),
         number(
             "Failed writes",
@@ -115,7 +113,6 @@ def _telegraf() -> list[Panel]:
             steps=thresholds.SELDOM,
             recent=True,
             size=(6, 3),
-            no_data=_OFF,
         ),
         number(
             "Failed collections",
@@ -124,7 +121,6 @@ def _telegraf() -> list[Panel]:
             steps=thresholds.SELDOM,
             recent=True,
             size=(6, 3),
-            no_data=_OFF,
         ),
         lines(
             "Points collected and written",

@@ -31,7 +31,6 @@ def _telemetry() -> list[Panel]:
             _SOURCE.total("telemetry_rejected", "count", "Rejected"),
             steps=thresholds.SELDOM,
             size=(6, 6),
-            no_data=_NONE,
         ),
         lines(
             "Rejections by reason",
@@ -111,7 +110,6 @@ def _store() -> list[Panel]:
             _SOURCE.total("device_store", "failures", "Failures"),
             steps=thresholds.SELDOM,
             size=(6, 7),
-            no_data=_OFF,
         ),
         number(
             "Messages not counted",
@@ -120,7 +118,6 @@ def _store() -> list[Panel]:
             _SOURCE.total("device_store", "lost_messages", "Lost"),
             steps=thresholds.NEVER,
             size=(6, 7),
-            no_data=_OFF,
         ),
         lines(
             "State write time",

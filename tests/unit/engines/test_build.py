@@ -1,4 +1,4 @@
-"""A build: its tools are checked, the person's own settings do not change it, and its failure is said."""
+"""A build: its tools are checked, the user's settings do not change it, and its failure is reported."""
 
 from __future__ import annotations
 

@@ -29,14 +29,14 @@ def test_a_program_on_path_whose_version_will_do_is_taken(tmp_path: Path) -> Non
     assert found.engine == Engine("telegraf", "1.39.4", program, "PATH")
 
 
-def test_an_old_program_is_left_alone_and_the_reason_is_said(tmp_path: Path) -> None:
+def test_an_old_program_is_not_used_and_the_reason_is_printed(tmp_path: Path) -> None:
     program = prints(tmp_path / "telegraf", "Telegraf 1.30.0")
     found = installed.find(TELEGRAF, path(tmp_path))
     assert found.engine is None
     assert found.reasons == (f"{program} is version 1.30.0, and it takes >=1.39.3,<1.40",)
 
 
-def test_a_program_that_fails_is_left_alone_and_the_reason_is_said(tmp_path: Path) -> None:
+def test_a_failing_program_is_not_used_and_the_reason_is_printed(tmp_path: Path) -> None:
     program = script(tmp_path / "telegraf", "exit 127")
     found = installed.find(TELEGRAF, path(tmp_path))
     assert found == installed.Found(None, (f"{program} does not say its version",))
@@ -61,7 +61,7 @@ def test_grafana_is_found_in_the_folder_that_the_variable_names(tmp_path: Path) 
     assert found.engine == Engine("grafana", "12.2.1", home, "GRAFANA_HOME")
 
 
-def test_a_variable_that_names_no_grafana_is_said(tmp_path: Path) -> None:
+def test_a_variable_that_does_not_name_a_grafana_is_reported(tmp_path: Path) -> None:
     found = installed.find(GRAFANA, {"GRAFANA_HOME": str(tmp_path), "PATH": ""})
     assert found == installed.Found(None, (f"GRAFANA_HOME is {tmp_path}, which has no bin/grafana",))
 
@@ -81,7 +81,7 @@ def test_the_folder_of_a_packaged_grafana_is_in_share(tmp_path: Path) -> None:
     assert found.engine == Engine("grafana", "11.6.0", home, "PATH")
 
 
-def test_a_grafana_without_its_folder_is_said(tmp_path: Path) -> None:
+def test_a_grafana_without_its_folder_is_reported(tmp_path: Path) -> None:
     program = prints(tmp_path / "bin" / "grafana", "grafana version 12.0.0")
     found = installed.find(GRAFANA, path(tmp_path / "bin"))
     assert found.engine is None

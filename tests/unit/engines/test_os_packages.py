@@ -85,7 +85,7 @@ def test_another_family_gets_a_list_of_packages(tmp_path: Path) -> None:
         os_packages.ensure(["mosquitto"], machine.said.append, machine.system)
 
 
-def test_a_failure_of_apt_is_said_in_its_own_last_words(tmp_path: Path) -> None:
+def test_a_failure_of_apt_is_reported_with_its_last_output(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     machine.failure = "E: You don't have enough free space in /var/cache/apt/archives/."
     with pytest.raises(PackagesMissing, match=r"^apt-get install failed: E: You don't have enough free space"):
@@ -114,7 +114,7 @@ def test_packages_that_are_all_too_old_are_not_installed(tmp_path: Path) -> None
     assert machine.done == []
 
 
-def test_a_broker_that_no_list_has_is_said(tmp_path: Path) -> None:
+def test_a_broker_missing_from_all_lists_is_reported(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     with pytest.raises(PackagesMissing, match=r"no package mosquitto"):
         os_packages.bring(MOSQUITTO, machine.said.append, machine.system)

@@ -29,7 +29,7 @@ def run(command: object) -> os_packages.Outcome:
 
 
 def machine(folder: Path, *, go: bool = True) -> sources.Place:
-    """A machine that is no Debian, with a checkout."""
+    """A machine with another system than Debian, and a checkout."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
     known = catalogue.load()
@@ -96,7 +96,7 @@ def test_without_go_the_sentence_names_it_and_what_brings_it(tmp_path: Path) -> 
     assert [entry.name for entry in (tmp_path / "cache").iterdir()] == ["telegraf-1.39.3.lock"]
 
 
-def test_an_installed_one_that_will_not_do_is_said_before_the_next_source_is_asked(tmp_path: Path) -> None:
+def test_an_unsuitable_installed_engine_is_reported_before_the_next_source_is_tried(tmp_path: Path) -> None:
     place = machine(tmp_path)
     old = script(tmp_path / "bin" / "telegraf", "echo Telegraf 1.2.3")
     said: list[str] = []
@@ -134,7 +134,7 @@ def test_behind_a_tool_that_does_not_run_nothing_is_installed(tmp_path: Path) ->
         )
 
 
-def test_a_cache_that_cannot_be_written_is_said_with_how_to_get_the_engine_otherwise(tmp_path: Path) -> None:
+def test_an_unwritable_cache_is_reported_with_other_ways_to_get_the_engine(tmp_path: Path) -> None:
     place = machine(tmp_path)
     (tmp_path / "cache").write_text("a file, where a folder should be")
     with pytest.raises(EngineUnavailable) as caught:
@@ -187,14 +187,14 @@ def test_of_the_systems_package_only_the_program_is_taken_and_nothing_is_install
     assert sources.locate("nats-server", place) == engine._replace(source=f"the cache ({engine.source})")
 
 
-def test_a_package_of_the_system_that_is_too_old_is_said_and_not_fetched(tmp_path: Path) -> None:
+def test_an_old_package_of_the_system_is_reported_and_not_fetched(tmp_path: Path) -> None:
     commands: list[Sequence[str]] = []
     with pytest.raises(EngineUnavailable, match=r"package nats-server is 2\.9\.10-1, and it takes >=2\.10,<3"):
         sources.obtain("nats-server", lambda _: None, debian(tmp_path, "2.9.10-1", commands))
     assert not any("download" in command for command in commands)
 
 
-def test_a_package_that_apt_cannot_fetch_is_said_and_the_build_is_tried(tmp_path: Path) -> None:
+def test_a_package_that_apt_cannot_fetch_is_reported_and_the_build_is_tried(tmp_path: Path) -> None:
     said: list[str] = []
     with pytest.raises(EngineUnavailable, match="a build needs a checkout"):
         sources.obtain("nats-server", said.append, debian(tmp_path, "2.10.27-1", [], status=100))
