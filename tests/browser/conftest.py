@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 import urllib3
-from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import BrowserContext, Playwright, sync_playwright
 
 from collectors.core.line_protocol import Metric, Series, encode
 from collectors.core.line_protocol_parser import decode
@@ -155,15 +155,21 @@ def grafana_home() -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser(grafana_home: Path, chromium: Path) -> Iterator[BrowserContext]:
+def playwright() -> Iterator[Playwright]:
+    """Playwright, which runs once in a process."""
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(grafana_home: Path, chromium: Path, playwright: Playwright) -> Iterator[BrowserContext]:
     """A browser that caches Grafana's files from page to page."""
     del grafana_home  # without Grafana, no browser is needed
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS, timeout=PATIENCE_MS)
-        context = started.new_context(reduced_motion="reduce")
-        context.set_default_timeout(PATIENCE_MS)
-        yield context
-        started.close()
+    started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS, timeout=PATIENCE_MS)
+    context = started.new_context(reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE_MS)
+    yield context
+    started.close()
 
 
 @contextmanager

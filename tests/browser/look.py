@@ -286,6 +286,8 @@ class View:
         """Open closed rows by their titles; the last one first, since a row out of sight is not on the page."""
         for row in reversed(list(rows)):
             self.page.locator(f'[data-testid="{_PHRASE}{row}"][aria-label="Expand row"]').click()
+            # Grafana never draws a panel that the next row moves out of sight while its query runs.
+            self.drawn(self.panels())
 
     def faults(self, *, desk: bool) -> list[str]:
         """All faults in this width, of a desk or of a phone."""

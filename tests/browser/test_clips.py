@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 import urllib3
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 from collectors.core.line_protocol import FieldValue, Metric, Series, encode
 from sensetig import bundle
@@ -129,12 +129,11 @@ def _write(influxdb: InfluxDB, clip: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def phones(hub: Hub, chromium: Path) -> Iterator[Browser]:
+def phones(hub: Hub, chromium: Path, playwright: Playwright) -> Iterator[Browser]:
     del hub
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS, timeout=PATIENCE_MS)
-        yield started
-        started.close()
+    started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS, timeout=PATIENCE_MS)
+    yield started
+    started.close()
 
 
 @pytest.fixture
