@@ -46,6 +46,7 @@ class Site(NamedTuple):
         live_tokens: folder with the token for live points.
         documentation_url: the address of the documentation site; empty if there is none.
         hub: the machine that has the tokens, if it is another one; or empty.
+        role: ``hub`` for a machine that is installed to take in others; or empty.
     """
 
     influxdb_url: str = "http://127.0.0.1:8086"
@@ -59,6 +60,7 @@ class Site(NamedTuple):
     live_tokens: Path = Path("live")
     documentation_url: str = ""
     hub: str = ""
+    role: str = ""
 
     @property
     def read_token_file(self) -> Path:

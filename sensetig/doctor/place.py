@@ -55,7 +55,8 @@ def role(site: Site, devices: int = 0) -> str:
     """
     if site.hub:
         return EDGE
-    return HUB if devices > 1 else ALONE
+    # A hub of an older playbook does not say that it is one.
+    return HUB if site.role == HUB or devices > 1 else ALONE
 
 
 def access(site: Site, names: Names, listening: Collection[tuple[str, int]]) -> Access:

@@ -70,10 +70,11 @@ def test_the_page_names_the_settings_where_they_are_and_an_own_certificate() -> 
     assert "asks about the certificate" in shown(over_tls._replace(own_authority=True), 120)
 
 
-def test_a_machine_is_a_hub_when_other_devices_have_a_token_on_it(tmp_path: Path) -> None:
+def test_a_machine_is_a_hub_if_it_is_installed_as_one_or_has_tokens_of_others(tmp_path: Path) -> None:
     assert machine.devices(tmp_path / "absent") == 0
     (tmp_path / "device-attic.token").touch()
     assert place.role(HUB_SITE, machine.devices(tmp_path)) == ALONE
+    assert place.role(HUB_SITE._replace(role="hub"), machine.devices(tmp_path)) == HUB
     (tmp_path / "device-hall.token").touch()
     assert place.role(HUB_SITE, machine.devices(tmp_path)) == HUB
     assert place.role(EDGE_SITE) == EDGE
