@@ -266,6 +266,8 @@ def test_the_playbook_writes_the_keys_that_are_read(is_hub: bool, tmp_path: Path
         sensetig_web_port="",
         sensetig_documentation_url="https://loft/public/sensetig",
         sensetig_is_hub=is_hub,
+        inventory_hostname="loft" if is_hub else "hall",
+        groups={"hub": ["loft"]},
         sensetig_hub="loft",
         sensetig_hub_itself="loft",
         sensetig_scheme="https",
@@ -278,5 +280,6 @@ def test_the_playbook_writes_the_keys_that_are_read(is_hub: bool, tmp_path: Path
     assert found.documentation_url == "https://loft/public/sensetig"
     assert found.influxdb_url == ("http://127.0.0.1:8086" if is_hub else "https://loft")
     assert (found.hub == "loft") == (not is_hub)
+    assert found.role == ("hub" if is_hub else "")
     assert (found.tokens == Path("/etc/sensetig/tokens")) == is_hub
     assert (found.grafana_url == "https://loft") == is_hub
