@@ -46,7 +46,7 @@ DECLARED_ONLY = {
 
 #: The last data to arrive: a rate, which needs points in two intervals of ten seconds, and the end of a motion event.
 _LAST = (
-    'SELECT count("duration_seconds") FROM "camera_event" WHERE "camera" = \'simulated\' AND time > now() - 5m',
+    'SELECT count("clip_path") FROM "camera_event" WHERE "camera" = \'simulated\' AND time > now() - 5m',
     'SELECT count("held_seconds") FROM "joystick" WHERE time > now() - 5m',
     'SELECT non_negative_derivative(max("written_bytes"), 1s) FROM "sd_card" WHERE time > now() - 5m '
     "GROUP BY time(10s) fill(none)",
@@ -212,7 +212,7 @@ def filled(demo: Demo, telegraf: Path, tmp_path_factory: pytest.TempPathFactory)
         f'  organization = "{influxdb["organisation"]}"\n  bucket = "raw"\n'
         f'[[inputs.file]]\n  files = ["{points}"]\n  data_format = "influx"\n'
         + execd("sensehat", "--backend", "simulated", "--compensation-factor", "1.6")
-        + execd("camera", "--backend", "simulated")
+        + execd("camera", "--backend", "simulated", "--media-dir", str(folder / "media"))
         + execd("spool", str(folder / "spool"))
         + execd("joystick", "--backend", "simulated", signal="none")
         + execd("system", "--parts", "temp", "--sys-root", f"{tree}/sys")
