@@ -229,7 +229,11 @@ def test_a_classroom() -> None:
                 assert "https://" in walk.types("sudo sensetig wall").output
             else:
                 walk.skips("sudo sensetig wall")
-            walk.types("for number in $(seq -w 1 30); do sudo sensetig retire")
+            # Of the thirty, one was switched on.
+            retired = walk.types(
+                "for number in $(seq -w 1 30); do sudo sensetig retire", changes={"$(seq -w 1 30)": "01"}
+            )
+            assert re.search(r"^pi01 .* is retired$", retired.output, re.MULTILINE)
             walk.ends()
 
 
