@@ -37,7 +37,8 @@ def dew_point(celsius: float, humidity: float) -> float:
     """
     if not humidity > 0:
         raise ValueError(f"a relative humidity of {humidity} percent has no dew point; it must be above 0")
-    logarithm = math.log(humidity / 100) + _SLOPE * celsius / (_CELSIUS + celsius)
+    # A hundredth of the smallest float would be 0.
+    logarithm = math.log(humidity) - math.log(100) + _SLOPE * celsius / (_CELSIUS + celsius)
     return _CELSIUS * logarithm / (_SLOPE - logarithm)
 
 

@@ -238,13 +238,14 @@ def test_a_classroom() -> None:
 
 
 def let_in(guest: Berry, *hosts: Machine) -> None:
-    """Give a machine's user the way into others, by the names that the page uses and with the key of the run."""
+    """Give a machine's user the way into others with the key of the run, and all of them the names of the page."""
     folder = guest.site.folder
     home = guest.machine.system / "home" / USER / ".ssh"
     known = (folder / "known_hosts").read_text()
-    names = guest.machine.system / "etc/hosts"
     for host in hosts:
-        names.write_text(f"{names.read_text()}{host.address} {host.name}.local\n")
+        for machine in hosts:
+            names = machine.system / "etc/hosts"
+            names.write_text(f"{names.read_text()}{host.address} {host.name}.local\n")
         known = known.replace(f"{host.address} ", f"{host.name}.local,{host.address} ")
     (home / "known_hosts").write_text(known)
     (home / "id_ed25519").write_bytes((folder / "key").read_bytes())

@@ -51,6 +51,10 @@ def test_saturated_air_is_at_its_dew_point(temperature: float) -> None:
     assert dew_point(temperature, 100) == pytest.approx(temperature, abs=1e-9)
 
 
+def test_a_trace_of_vapour_has_a_dew_point() -> None:
+    assert dew_point(0.0, math.ulp(0.0)) < -200
+
+
 @given(celsius, percent, celsius)
 def test_warming_does_not_change_the_dew_point(temperature: float, humidity: float, other: float) -> None:
     point = dew_point(temperature, humidity)
