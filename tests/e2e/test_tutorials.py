@@ -276,8 +276,9 @@ def test_a_fleet() -> None:
         assert len(re.findall(r"^\S+\.local .*unreachable=0 +failed=0", recap, re.MULTILINE)) == 2
         for attempt in eventually(120):
             with attempt:
+                # A busy host is none of the tutorial's concerns, and may be named in the column Why.
                 status = hub.typed("sudo sensetig status").output
-                if not re.search(r"^2 devices: .* 2 ok$", status, re.MULTILINE):
+                if len(re.findall(r" (?:hub|hall) +online ", status)) != 2:
                     raise NotYet(status)
         walk.skips("sudo sensetig status")
         config.write_text(f"{config.read_text()}enrolment_enabled: true\n")
