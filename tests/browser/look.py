@@ -282,12 +282,15 @@ class View:
     def _frame(self) -> None:
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
-    def expand(self, rows: Iterable[str]) -> None:
-        """Open closed rows by their titles; the last one first, since a row out of sight is not on the page."""
+    def expand(self, rows: Iterable[str], size: str) -> None:
+        """Open closed rows by their titles; the last one first, since a row out of sight is not on the page.
+
+        The window, in that width, is made as high as the page after each row.
+        """
         for row in reversed(list(rows)):
             self.page.locator(f'[data-testid="{_PHRASE}{row}"][aria-label="Expand row"]').click()
-            # Grafana never draws a panel that the next row moves out of sight while its query runs.
-            self.drawn(self.panels())
+            # Grafana never draws a panel that the row moves out of sight, nor one that is out of sight from the start.
+            self.whole(size)
 
     def faults(self, *, desk: bool) -> list[str]:
         """All faults in this width, of a desk or of a phone."""

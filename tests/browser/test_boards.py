@@ -66,7 +66,7 @@ def test_a_page_is_complete_and_correct(name: str, theme: str, kind: str, view: 
     has_all = kind == _WHOLE.get(name, "healthy")
     if has_all:
         view.whole(next(iter(SIZES)))  # a row is on the page when it is in sight
-        view.expand(dashboards.collapsed(dashboard))
+        view.expand(dashboards.collapsed(dashboard), next(iter(SIZES)))
 
     faults: list[str] = []
     for size in SIZES:
