@@ -22,8 +22,6 @@ from sensetig.report.text import MAX_NAME, printable
 #: The dashboard of months and years, which has no daily values.
 _HOURS = "history"
 
-FORMATS = ("html", "pdf", "png", "csv")
-
 _MISSING = "a report wants its libraries: run pip install 'sensetig[report]'"
 
 

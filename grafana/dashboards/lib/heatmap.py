@@ -73,7 +73,7 @@ def by_hour(
         column: the name of the column with the values.
         days: how many days are shown, whatever the dashboard's time range; 0 for that range.
         columns: the period of a column.
-                calc: how the values of a cell are combined: ``sum`` or ``mean``.
+        calc: how the values of a cell are combined: ``sum`` or ``mean``.
         colours: the name of Grafana's colour scheme, from little to much.
         before: transformations that come first.
     """

@@ -187,9 +187,7 @@ def _events() -> list[Panel]:
             grouped_by="Event",
             kept={
                 "Time": "last",
-                **dict.fromkeys(
-                    ("Picture", "Clip", "Duration", "Area", "Intensity", "Frames", "Camera"), "firstNotNull"
-                ),
+                **dict.fromkeys(_PER_EVENT, "firstNotNull"),
             },
             order=("Picture", "Clip", "Time", "Duration", "Area", "Intensity", "Frames", "Camera", "Event"),
             renamed={"Time": "Began"},
