@@ -24,7 +24,7 @@ from sensetig import bundle
 from sensetig.engines import locate
 from sensetig.report.export import browser as chromium
 from tests.browser import kinds
-from tests.browser.conftest import ARGUMENTS, PATIENCE_MS, running
+from tests.browser.conftest import PATIENCE_MS, launch, running
 from tests.browser.look import SIZES, View
 from tests.integration.conftest import prepared
 
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str]) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sensetig-pictures-")))
         playwright = stack.enter_context(sync_playwright())
-        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS, timeout=PATIENCE_MS)
+        browser = launch(playwright, chromium())
         stack.callback(browser.close)
         context = browser.new_context(reduced_motion="reduce", locale="en-GB", timezone_id="UTC")
         context.set_default_timeout(PATIENCE_MS)

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 import urllib3
-from playwright.sync_api import BrowserContext, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 
 from collectors.core.line_protocol import Metric, Series, encode
 from collectors.core.line_protocol_parser import decode
@@ -161,11 +161,16 @@ def playwright() -> Iterator[Playwright]:
         yield started
 
 
+def launch(playwright: Playwright, program: str | Path) -> Browser:
+    """Start a browser for Grafana's pages."""
+    return playwright.chromium.launch(executable_path=program, args=ARGUMENTS, timeout=PATIENCE_MS)
+
+
 @pytest.fixture(scope="session")
 def browser(grafana_home: Path, chromium: Path, playwright: Playwright) -> Iterator[BrowserContext]:
     """A browser that caches Grafana's files from page to page."""
     del grafana_home  # without Grafana, no browser is needed
-    started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS, timeout=PATIENCE_MS)
+    started = launch(playwright, chromium)
     context = started.new_context(reduced_motion="reduce")
     context.set_default_timeout(PATIENCE_MS)
     yield context

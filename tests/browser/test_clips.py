@@ -20,7 +20,7 @@ from sensetig.demo.testbed import grafana, ports, processes
 from sensetig.security import certificates
 from tests import dashboards
 from tests.browser import kinds
-from tests.browser.conftest import ARGUMENTS, PATIENCE_MS
+from tests.browser.conftest import PATIENCE_MS, launch
 from tests.integration.conftest import InfluxDB, prepared
 from tests.integration.test_front_door import Authority, configure, nginx
 from tests.unit.camera_control_support import ScriptedMedia
@@ -131,7 +131,7 @@ def _write(influxdb: InfluxDB, clip: str) -> None:
 @pytest.fixture(scope="module")
 def phones(hub: Hub, chromium: Path, playwright: Playwright) -> Iterator[Browser]:
     del hub
-    started = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS, timeout=PATIENCE_MS)
+    started = launch(playwright, chromium)
     yield started
     started.close()
 
