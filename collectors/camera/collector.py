@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from collectors.camera.backends import Backend, Frame, SupportsExposure
-from collectors.camera.damage import DamagedView
-from collectors.camera.detector import EPSILON_SECONDS, Detection, Detector
+from collectors.camera.detector import EPSILON_SECONDS, Detection
 from collectors.camera.encoding import thumbnail_uri
 from collectors.camera.events import Event, EventTracker
 from collectors.camera.measurements import CAMERA, CAMERA_EVENT
-from collectors.camera.sampling import Sampler
 from collectors.camera.schedule import Schedule
 from collectors.camera.settings import Config, DetectorConfig
+from collectors.camera.view import View
 from collectors.core.errors import ErrorReporter
 from collectors.core.line_protocol import FieldValue, Metric, Series
 
@@ -114,8 +113,6 @@ class CameraCollector:
         )
         exposure = backend if isinstance(backend, SupportsExposure) else None
         self._status = StatusCounter(backend.dropped, self._detection, exposure)
-        self._sampler = Sampler(config)
-        self._damaged_view = DamagedView(config.detector)
         self._last = Detection()
         self._blind = False
         self._damaged_at: float | None = None
@@ -142,24 +139,20 @@ class CameraCollector:
         remaining = self._config.frames or None
         while True:
             # When a file restarts, its end is not a background for its beginning.
-            detector: Detector | None = None
+            view: View | None = None
             config = self._detection.config
-            self._sampler = Sampler(self._config)
-            self._damaged_view = DamagedView(self._config.detector)
             last: float | None = None
             for frame in self._backend.frames(wait):
                 if frame is not None:
                     if last is not None and frame.seconds - last > _STALE_SECONDS + EPSILON_SECONDS:
-                        detector = None
+                        view = None
                     last = frame.seconds
                 if not self._detection.update(self._clock_ns() if frame is None else frame.time_ns):
-                    detector = None
-                elif detector is None or config is not self._detection.config:
+                    view = None
+                elif view is None or config is not self._detection.config:
                     config = self._detection.config
-                    detector = Detector(config or self._config.detector)
-                    self._sampler = Sampler(self._config._replace(detector=config or self._config.detector))
-                    self._damaged_view = DamagedView(config or self._config.detector)
-                yield self._process(detector, frame)
+                    view = View(self._config._replace(detector=config or self._config.detector))
+                yield self._process(view, frame)
                 if frame is not None and remaining is not None:
                     remaining -= 1
                 if remaining == 0 or wait(0):
@@ -171,7 +164,7 @@ class CameraCollector:
     def _final_metrics(self) -> list[Metric]:
         return [*self._end_event(), *self._status.final(self._series, self._backend.dropped, self._clock_ns())]
 
-    def _process(self, detector: Detector | None, frame: Frame | None) -> list[Metric]:
+    def _process(self, view: View | None, frame: Frame | None) -> list[Metric]:
         """The metrics of a frame, or of a period without one."""
         now = self._timer() if frame is None else frame.seconds
         time_ns = self._clock_ns() if frame is None else frame.time_ns
@@ -180,24 +173,17 @@ class CameraCollector:
             self._report_blindness(now)
             metrics.append(self._status.take(self._series, now, self._backend.dropped, time_ns))
         if frame is None:
-            ended = self._events.finish(interrupted=True) if detector is None else self._events.idle(now)
+            ended = self._events.finish(interrupted=True) if view is None else self._events.idle(now)
             metrics.extend(self._metric(event) for event in ended)
             for listener in self._listeners:
                 listener.on_idle(now)
             return metrics
         start = self._stopwatch()
-        if detector is None:
+        if view is None:
             metrics.extend(self._end_event())
             detection = Detection()
-        elif frame.damaged:
-            # In the usual detector, damage would count as motion, and become background.
-            if frame.inherited:
-                detection = self._damaged_view.detect(frame.image, frame.seconds, video_range=frame.video_range)
-            else:
-                detection = Detection()
         else:
-            self._damaged_view.clear()
-            detection = self._detect(detector, frame)
+            detection = view.detect(frame)
         self._report_damage(frame)
         if detection.reset_reason == "size":
             height, width = frame.image.shape[:2]
@@ -214,14 +200,6 @@ class CameraCollector:
             metrics.append(self._metric(event))
         self._status.add(now, time_ns, None if frame.damaged else detection, self._stopwatch() - start)
         return metrics
-
-    def _detect(self, detector: Detector, frame: Frame) -> Detection:
-        skipped = self._sampler.result_for_skipped(frame.seconds)
-        if skipped is not None:
-            return skipped
-        detection = detector.detect(frame.image, frame.seconds, video_range=frame.video_range)
-        self._sampler.add(detection, frame.seconds, noisy=detector.noisy)
-        return detection
 
     def _report_damage(self, frame: Frame) -> None:
         """Report damaged frames once, until there has been none for some time."""

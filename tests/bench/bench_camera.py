@@ -190,23 +190,21 @@ def _compare_detectors(
 
 def _ours(clip: Clip) -> list[int]:
     """Frames with motion, decoded and evaluated as by the collector with its defaults."""
+    from collectors.camera.backends import Frame
     from collectors.camera.backends.decoding import Video, open_video
-    from collectors.camera.detector import Detector
-    from collectors.camera.sampling import Sampler
     from collectors.camera.settings import Config
+    from collectors.camera.view import View
     from tests.bench.camera_clips import RATE
 
     video = open_video(str(clip.path), clip.name, options={}, smooth=False)
     assert isinstance(video, Video)
-    config = Config()
-    detector, sampler, moving = Detector(config.detector), Sampler(config), []
+    view, moving = View(Config()), []
     for number, picture in enumerate(video.pictures()):
-        found, seconds = video.grey(picture.frame), number / RATE
-        if found is None or sampler.result_for_skipped(seconds) is not None:
+        found = video.grey(picture.frame)
+        if found is None:
             continue
-        detection = detector.detect(found.image, seconds, video_range=found.video_range)
-        sampler.add(detection, seconds, noisy=detector.noisy)
-        if detection.moving:
+        frame = Frame(found.image, number / RATE, 0, video_range=found.video_range)
+        if view.detect(frame).moving:
             moving.append(number)
     video.close()
     return moving
