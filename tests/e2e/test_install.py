@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -99,16 +100,17 @@ class Berry(NamedTuple):
         return int(json.loads(text)["results"][0]["series"][0]["values"][0][1])
 
 
-def copy_checkout(machine: Machine) -> None:
-    """Put a plain copy of the checkout, without its history, into the user's home folder."""
+def copy_checkout(machine: Machine, folder: str = f"/home/{USER}/sensetig") -> Path:
+    """Put a plain copy of the checkout, without its history, into a folder of the user; where this machine sees it."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=PROJECT, check=True, capture_output=True).stdout
-    target = machine.system / "home" / USER / "sensetig"
-    target.mkdir()
+    target = machine.system / folder.lstrip("/")
+    target.mkdir(parents=True)
     pack = ["tar", "--create", "--null", "--files-from=-"]
     packed = subprocess.run(pack, cwd=PROJECT, input=names, check=True, capture_output=True).stdout
     subprocess.run(["tar", "--extract", f"--directory={target}"], input=packed, check=True)
-    machine.ssh(f"chown -R {USER}: /home/{USER}/sensetig")
+    machine.ssh(f"chown -R {USER}: {folder}")
+    return target
 
 
 def settings_of(site: Site) -> dict[str, Any]:
@@ -176,13 +178,20 @@ def berry() -> Iterator[Berry]:
         yield made
 
 
-def let_in(guest: Berry, host: Berry) -> None:
-    """Give the user of one machine the way into another, by its name and with the key of the run."""
-    hosts = guest.machine.system / "etc/hosts"
-    hosts.write_text(f"{hosts.read_text()}{host.machine.address} berry.local\n")
+def name_host(machine: Machine, host: Machine) -> None:
+    """Let a machine find another one as ``NAME.local``, as mDNS does."""
+    hosts = machine.system / "etc/hosts"
+    hosts.write_text(f"{hosts.read_text()}{host.address} {host.name}.local\n")
+
+
+def let_in(guest: Berry, *hosts: Machine) -> None:
+    """Give the user of one machine the way into others, by their names and with the key of the run."""
     folder = guest.machine.system / "home" / USER / ".ssh"
     known = (guest.site.folder / "known_hosts").read_text()
-    (folder / "known_hosts").write_text(known.replace(f"{host.machine.address} ", "berry.local "))
+    for host in hosts:
+        name_host(guest.machine, host)
+        known = known.replace(f"{host.address} ", f"{host.name}.local ")
+    (folder / "known_hosts").write_text(known)
     (folder / "id_ed25519").write_bytes((guest.site.folder / "key").read_bytes())
     (folder / "id_ed25519").chmod(0o600)
     guest.machine.ssh(f"chown -R {USER}: /home/{USER}/.ssh")
@@ -330,7 +339,7 @@ def test_a_lone_machine_becomes_a_hub_with_an_edge_and_lone_again_with_its_data(
         attic = Berry(berry.site, machine)
         copy_checkout(machine)
         use_mirrors(berry.site, machine)
-        let_in(attic, berry)
+        let_in(attic, berry.machine)
         refused(attic, f"{COMMAND} --edge-of berry.local --ticket README.md", "is not a firstrun.sh")
         attic.install(f"--edge-of {USER}@berry.local")
         assert berry.points("attic") > 0

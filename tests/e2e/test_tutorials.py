@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import urllib3
 import yaml
@@ -17,16 +18,22 @@ from tests.e2e.machines import USER, Machine
 from tests.e2e.playbook import PROJECT
 from tests.e2e.site import Site, booted
 from tests.e2e.test_fleet import NotYet, eventually, reachable
-from tests.e2e.test_install import Berry, Done, copy_checkout, settings_of, use_package_index
+from tests.e2e.test_install import Berry, Done, copy_checkout, let_in, name_host, settings_of, use_package_index
 from tests.e2e.test_trust import put_on_card
 
 #: Where the machines clone the project from, in place of the `…` of the pages.
 REPOSITORY = "/srv/sensetig"
 
-SETTINGS = "/etc/sensetig/config.yml"
+#: Settings of other tests: the reader names the site, and has no simulated Sense HAT.
+_OF_OTHER_TESTS = ("common_site", "collectors_settings")
 
-#: Settings of the tests that are not the user's: a Pi has neither a wheelhouse nor a simulated Sense HAT.
-_NOT_THE_USERS = ("common_site", "collectors_settings")
+
+def replaced(text: str, changes: Mapping[str, str]) -> str:
+    """A block with the changes that its page asks the reader to make."""
+    for old, new in changes.items():
+        assert old in text, f"{old!r} is not in {text!r}"
+        text = text.replace(old, new)
+    return text
 
 
 class Walk:
@@ -57,10 +64,7 @@ class Walk:
             folder: the working directory.
             changes: replacements in the commands, which the page requires of the reader.
         """
-        commands = self._next(start).commands
-        for old, new in (changes or {}).items():
-            assert old in commands, f"{old!r} is not in {commands!r}"
-            commands = commands.replace(old, new)
+        commands = replaced(self._next(start).commands, changes or {})
         return self.berry.typed(f"set -e; cd {folder}\n{commands}")
 
     def follows(self, start: str, until: str) -> None:
@@ -86,7 +90,7 @@ class Walk:
     def sets(self, start: str) -> None:
         """Add the next block of settings to config.yml."""
         content = self._next(start).content
-        path = self.berry.machine.system / SETTINGS.lstrip("/")
+        path = settings_file(self.berry)
         before = yaml.safe_load(path.read_text()) or {}
         added = yaml.safe_load(content)
         assert not set(before) & set(added), "the setting is there already"
@@ -94,10 +98,7 @@ class Walk:
 
     def copies(self, start: str, path: str, changes: Mapping[str, str] | None = None) -> None:
         """Write the next block into a file of the reader's home folder."""
-        content = self._next(start).content
-        for old, new in (changes or {}).items():
-            assert old in content, f"{old!r} is not in {content!r}"
-            content = content.replace(old, new)
+        content = replaced(self._next(start).content, changes or {})
         (self.berry.machine.system / "home" / USER / path).write_text(content)
 
     def skips(self, start: str) -> None:
@@ -112,30 +113,34 @@ class Walk:
 
 def publish_checkout(machine: Machine) -> None:
     """Make the checkout a repository on the machine, as its own commit."""
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=PROJECT, check=True, capture_output=True).stdout
-    target = machine.system / REPOSITORY.lstrip("/")
-    target.mkdir(parents=True)
-    pack = ["tar", "--create", "--null", "--files-from=-"]
-    packed = subprocess.run(pack, cwd=PROJECT, input=names, check=True, capture_output=True).stdout
-    subprocess.run(["tar", "--extract", f"--directory={target}"], input=packed, check=True)
+    folder = copy_checkout(machine, REPOSITORY)
     identity = ["-c", "user.name=e2e", "-c", "user.email=e2e@localhost"]
     for words in (["init", "--quiet"], ["add", "--force", "--all"], [*identity, "commit", "--quiet", "--message=e2e"]):
-        subprocess.run(["git", *words], cwd=target, check=True)
+        subprocess.run(["git", "-c", f"safe.directory={folder}", *words], cwd=folder, check=True)
     machine.ssh(f"chown -R {USER}: {REPOSITORY}")
+
+
+def settings_file(berry: Berry) -> Path:
+    """The user's settings of an installation, where this machine sees them."""
+    return berry.machine.system / "etc/sensetig/config.yml"
+
+
+def mirrors(site: Site) -> str:
+    """The settings of a machine without the internet: where the packages are."""
+    return yaml.safe_dump({name: value for name, value in settings_of(site).items() if name not in _OF_OTHER_TESTS})
 
 
 def prepare(site: Site, machine: Machine) -> Berry:
     """A Pi as its owner has it: a clean system, and mirrors in place of the internet."""
     use_package_index(site, machine)
     publish_checkout(machine)
-    settings = {name: value for name, value in settings_of(site).items() if name not in _NOT_THE_USERS}
-    path = machine.system / SETTINGS.lstrip("/")
+    berry = Berry(site, machine)
+    path = settings_file(berry)
     path.parent.mkdir()
-    path.write_text(f"{(PROJECT / 'ansible/example.config.yml').read_text()}\n{yaml.safe_dump(settings)}")
+    path.write_text(f"{(PROJECT / 'ansible/example.config.yml').read_text()}\n{mirrors(site)}")
     # As on Raspberry Pi OS, the owner may read the journal.
     machine.ssh(f"usermod --append --groups adm {USER}")
-    return Berry(site, machine)
+    return berry
 
 
 @contextmanager
@@ -150,7 +155,7 @@ def pi(name: str) -> Iterator[Berry]:
 
 def uncomment_alerts(berry: Berry) -> None:
     """Remove the ``#`` from the example of alerts in config.yml, as an editor would."""
-    path = berry.machine.system / SETTINGS.lstrip("/")
+    path = settings_file(berry)
     text, changed = re.subn(
         r"^# grafana_alerts:\n((?:#   .*\n)+)",
         lambda match: "grafana_alerts:\n" + match[1].replace("#   ", "  "),
@@ -180,7 +185,7 @@ def test_your_first_pi() -> None:
         assert re.search(r"^SenseTIG \S+ on attic, on its own$", done.output, re.MULTILINE)
         assert re.search(r"^Points in the last minute: \d+$", done.output, re.MULTILINE)
         assert "Install Telegraf, which runs the collectors and writes their points" in done.output
-        assert 'common_site: "home"' in (attic.machine.system / SETTINGS.lstrip("/")).read_text()
+        assert 'common_site: "home"' in settings_file(attic).read_text()
         assert attic.points("attic") > 0
         shown = attic.site.config["grafana_enabled"]
         if shown:
@@ -211,8 +216,7 @@ def test_a_classroom() -> None:
         assert re.fullmatch(r"tickets/pi01 has user-data and firstrun.sh, which let pi01 in once, until .*", tickets[0])
         script = hub.machine.ssh(f"cat /home/{USER}/tickets/pi01/firstrun.sh").stdout
         with hub.site.newcomer("pi01", "trixie") as machine:
-            hosts = machine.system / "etc/hosts"
-            hosts.write_text(f"{hosts.read_text()}{hub.machine.address} hub.local\n")
+            name_host(machine, hub.machine)
             use_package_index(hub.site, machine)
             put_on_card(machine, script)
             machine.start()
@@ -237,22 +241,6 @@ def test_a_classroom() -> None:
             walk.ends()
 
 
-def let_in(guest: Berry, *hosts: Machine) -> None:
-    """Give a machine's user the way into others with the key of the run, and all of them the names of the page."""
-    folder = guest.site.folder
-    home = guest.machine.system / "home" / USER / ".ssh"
-    known = (folder / "known_hosts").read_text()
-    for host in hosts:
-        for machine in hosts:
-            names = machine.system / "etc/hosts"
-            names.write_text(f"{names.read_text()}{host.address} {host.name}.local\n")
-        known = known.replace(f"{host.address} ", f"{host.name}.local,{host.address} ")
-    (home / "known_hosts").write_text(known)
-    (home / "id_ed25519").write_bytes((folder / "key").read_bytes())
-    (home / "id_ed25519").chmod(0o600)
-    guest.machine.ssh(f"chown -R {USER}: /home/{USER}/.ssh")
-
-
 def test_a_fleet() -> None:
     members = [("hub", "standalone", "trixie"), ("hall", "standalone", "trixie")]
     with folder_of_run("playbooks-tutorials.log") as run, booted(run, members) as site:
@@ -261,6 +249,7 @@ def test_a_fleet() -> None:
             use_package_index(site, machine)
         hub = Berry(site, machines["hub"])
         let_in(hub, *machines.values())
+        name_host(machines["hall"], hub.machine)
         copy_checkout(hub.machine)
         walk = Walk(hub, "docs/tutorials/fleet.md")
         assert "ansible-playbook [core " in walk.types("python3 -m venv", folder="sensetig").output
@@ -268,8 +257,7 @@ def test_a_fleet() -> None:
         # The second edge would be installed as the first.
         walk.copies("hub:", "sensetig/ansible/inventories/fleet/hosts.yml", {"    loft.local:\n": ""})
         config = hub.machine.system / "home" / USER / "sensetig/ansible/config.yml"
-        settings = {name: value for name, value in settings_of(site).items() if name not in _NOT_THE_USERS}
-        config.write_text(f"{config.read_text()}\n{yaml.safe_dump(settings)}")
+        config.write_text(f"{config.read_text()}\n{mirrors(site)}")
         walk.skips("ansible-vault create")
         walk.types("ansible-playbook site.yml", folder=here)
         recap = walk.types("ansible-playbook site.yml", folder=here).output
